@@ -1,0 +1,51 @@
+# OpenRDU: two commands do everything on a fresh machine, `make sim` and `make test`; `make help` lists the rest.
+# SIM=icarus runs the block benches on Icarus; WAVES=1 writes waves; ONLY=arith picks one block of a long campaign.
+PYTHON ?= python3
+SIM ?= verilator
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+RUN := .venv/bin/python
+STAMP := .venv/openrdu.stamp
+export SIM WAVES
+
+.PHONY: help sim test verify bench figures verilog fpga-units doctor lint format types clean
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml scripts/bootstrap.py
+	@$(PYTHON) scripts/bootstrap.py
+
+sim: $(STAMP) ## an attention head computed on RTL arithmetic, compared bit for bit
+	@$(RUN) -m scripts.sim
+
+test: $(STAMP) ## every quick test
+	@$(RUN) -m pytest -n $(JOBS) $(ARGS)
+
+verify: $(STAMP) ## the long campaign, resumable (ONLY=arith picks one block)
+	@$(RUN) -m scripts.verify $(if $(ONLY),--only $(ONLY))
+
+bench: $(STAMP) ## measures speeds (ONLY=arith picks one block)
+	@$(RUN) -m scripts.bench $(if $(ONLY),--only $(ONLY))
+
+figures: $(STAMP) ## every figure this project claims, measured or missing
+	@$(RUN) -m scripts.figures
+
+verilog: $(STAMP) ## Verilog of every block and its JSON sidecar, to build/verilog
+	@$(RUN) -m scripts.verilog
+
+fpga-units: $(STAMP) ## area and clock of every unit on an ECP5-85F, to docs/fpga_units.md (ONLY=multiply_add picks)
+	@$(RUN) -m scripts.fpga_units $(if $(ONLY),--only $(ONLY))
+
+doctor: $(STAMP) ## what was found on this machine, versions included
+	@$(RUN) -m scripts.doctor
+
+lint: $(STAMP) ## format, lint, types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+format: $(STAMP) ## rewrites the sources the way lint wants them
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+clean: ## removes everything built (not the virtual environment)
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The mapping layer: models to fused kernels to bitstreams, experts, memory plan, schedule, device driver."""

@@ -1,0 +1,32 @@
+"""Emits a component as Verilog: one module a file, stable text, optimised so that simulators like it.
+
+Amaranth's own text makes logic that depends on enables and resets look combinational from the inputs, and a simulator
+then evaluates it on every call; the Yosys passes below give edge-triggered processes instead (17 k against 75 k
+cycles/s on a 256-multiply-add design).
+"""
+
+import tempfile
+from pathlib import Path
+
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs leave it out
+from amaranth.lib import wiring
+
+from hdl import yosys
+
+OPTIMISE = "proc; opt; wreduce; opt -full; clean -purge; memory_collect"
+
+
+def emit(component: wiring.Component, name: str, directory: Path) -> Path:
+    """Writes ``component`` as module ``name`` to ``directory/name.v`` and returns that path.
+
+    Raises:
+        ToolError: Yosys refused the design.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    out = directory / f"{name}.v"
+    with tempfile.TemporaryDirectory(prefix="openrdu-emit-") as scratch:
+        il = Path(scratch) / f"{name}.il"
+        il.write_text(rtlil.convert(component, name=name, emit_src=False))
+        write = f"write_verilog -norename -noattr {out.resolve()}"
+        yosys.run(f"read_rtlil {il}; {OPTIMISE}; {write}", what=f"module {name}")
+    return out

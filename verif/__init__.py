@@ -1,0 +1,1 @@
+"""Verification: simulation service, stream drivers and checkers, benches, formal proofs, campaigns, defects."""

@@ -1,0 +1,87 @@
+"""Every figure this project claims: declared here once, measured by a command, kept in ``build/figures.json``.
+
+Nothing is typed in by hand: a measuring command calls :func:`record`; what no command has measured on this checkout is
+missing, and what was measured on other sources is stale.
+"""
+
+import fcntl
+import json
+import operator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from verif.sources import ROOT, fingerprint
+
+FILE = ROOT / "build" / "figures.json"
+BOUNDS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A claim: ``value <bound> target`` in ``unit``, and the command that measures it.
+
+    ``target`` is a number, or the name of another figure of the same command whose value is the target.
+    """
+
+    name: str
+    unit: str
+    bound: str
+    target: float | str
+    command: str
+
+    def met(self, value: float, others: dict[str, float]) -> bool:
+        target = others.get(self.target) if isinstance(self.target, str) else self.target
+        return target is not None and bool(BOUNDS[self.bound](value, target))
+
+    @property
+    def claim(self) -> str:
+        """The bound and target as people read them."""
+        return f"{self.bound} {self.target if isinstance(self.target, str) else format(self.target, ',.10g')}"
+
+
+DECLARED = (
+    Figure("special_functions_max_ulp", "BF16 ulp", "<=", 1.0, "make verify ONLY=arith"),
+    Figure("special_functions_rtl_mismatches", "of 65,536 inputs a function", "==", 0, "make verify ONLY=arith"),
+    Figure("fma_triples_checked", "operand triples", ">=", 20_000_000, "make verify ONLY=arith"),
+    Figure("fma_mismatches", "of the triples checked", "==", 0, "make verify ONLY=arith"),
+    Figure("arith_defects_planted", "defects", ">=", 10, "make verify ONLY=arith"),
+    Figure("arith_defects_caught", "defects", "==", "arith_defects_planted", "make verify ONLY=arith"),
+    Figure("fma_ecp5_lut4", "LUT4", "<", 833, "make fpga-units"),
+    Figure("fma_ecp5_mhz", "MHz, median of the seeds", ">=", 100, "make fpga-units"),
+    Figure("golden_gemm_512_s", "s, median", "<", 2.0, "make bench ONLY=arith"),
+)
+
+
+def record(name: str, value: float) -> None:
+    """Writes a measured figure to ``build/figures.json``; safe beside other processes doing the same.
+
+    Raises:
+        KeyError: the figure is not declared.
+    """
+    figure = next((f for f in DECLARED if f.name == name), None)
+    if figure is None:
+        raise KeyError(f"figure {name!r} is not declared in verif/figures.py: add it there with its target and command")
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    with FILE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = [entry for entry in measured() if entry["name"] != name]
+        entries.append(
+            {
+                "name": name,
+                "value": value,
+                "unit": figure.unit,
+                "target": figure.claim,
+                "met": figure.met(value, {str(e["name"]): float(str(e["value"])) for e in entries}),
+                "command": figure.command,
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "sources": fingerprint(),
+            }
+        )
+        scratch = FILE.with_suffix(".new")
+        scratch.write_text(json.dumps(sorted(entries, key=lambda e: str(e["name"])), indent=1) + "\n")
+        scratch.replace(FILE)
+
+
+def measured() -> list[dict[str, object]]:
+    """What ``build/figures.json`` holds; empty where nothing was measured yet."""
+    return list(json.loads(FILE.read_text())) if FILE.exists() else []
