@@ -8,7 +8,7 @@ cycles/s on a 256-multiply-add design).
 import tempfile
 from pathlib import Path
 
-from amaranth.back import rtlil  # type: ignore[attr-defined]  # the stubs leave it out
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hdl import yosys

@@ -1,0 +1,1 @@
+"""Control shared by every unit: nested counters, tokens."""

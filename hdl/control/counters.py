@@ -1,0 +1,132 @@
+"""The chain of nested counters that drives every PCU, PMU and AGCU program (SN40L section IV-A)."""
+
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.params import SCALAR_BITS
+from hdl.streams import scalar_stream
+
+COUNT_BITS = 24
+"""Width of limits and indices: 16 million iterations a counter."""
+
+
+def counter_layout(scalar_inputs: int) -> data.StructLayout:
+    """One counter: it takes ``limit`` values 0, stride, 2 * stride, ...
+
+    ``source`` 0 takes the limit from the configuration; j + 1 pops it from scalar input j whenever the loop is entered.
+    """
+    return data.StructLayout({"limit": COUNT_BITS, "stride": COUNT_BITS, "source": range(scalar_inputs + 1)})
+
+
+def chain_layout(counters: int, scalar_inputs: int) -> data.StructLayout:
+    """A chain: counter 0 is the outermost loop, ``depth`` - 1 the innermost, the rest are not used."""
+    counter = counter_layout(scalar_inputs)
+    return data.StructLayout({"depth": range(counters + 1), "counters": data.ArrayLayout(counter, counters)})
+
+
+class CounterChain(wiring.Component):
+    """Up to ``counters`` nested loops, one iteration a cycle.
+
+    - ``start``: one-cycle pulse, the first iteration stands from the next cycle on (later where limits are popped).
+    - ``valid``: the outputs describe an iteration; ``step`` moves to the next one (ignored while not valid).
+    - ``index``, ``value``: position of each loop, and position times stride (modulo 2**32).
+    - ``first[b]``, ``last[b]``: every counter from ``b`` inwards stands at its first (last) position. ``b`` equal to
+      the depth is true in every iteration, ``b`` = 0 once in a program: a *boundary*, by which all events are placed.
+    - ``busy``: from ``start`` until the step that leaves the last iteration.
+    - Throughput: one iteration a cycle; each popped limit costs one more when its loop is entered. Counters that pop
+      from one input do so outermost first. A limit of zero counts as one: a loop body runs at least once.
+    - Outputs are registers, or a few gates on registers: nothing depends on an input of the same cycle.
+    """
+
+    def __init__(self, counters: int, scalar_inputs: int) -> None:
+        self.counters, self.scalar_inputs = counters, scalar_inputs
+        super().__init__(
+            {
+                "config": In(chain_layout(counters, scalar_inputs)),
+                "start": In(1),
+                "limits": In(scalar_stream()).array(scalar_inputs),
+                "step": In(1),
+                "valid": Out(1),
+                "busy": Out(1),
+                "index": Out(data.ArrayLayout(COUNT_BITS, counters)),
+                "value": Out(data.ArrayLayout(SCALAR_BITS, counters)),
+                "first": Out(counters + 1),
+                "last": Out(counters + 1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        n = self.counters
+        used, popped = Signal(n), Signal(n)  # counters in the chain, and those whose limit comes from a scalar input
+        advance, enter = Signal(n), Signal(n)  # counters that move one on, and loops that begin anew, on this edge
+        waiting = Signal(n)  # loops that have begun but whose limit is still to be popped
+        at_first, at_last = Signal(n, init=-1), Signal(n, init=-1)
+        move = Signal()
+        m.d.comb += move.eq(self.valid & self.step)
+        for i in range(n):
+            wraps_outside = Cat(advance[j] for j in range(i)).any()
+            m.d.comb += [
+                used[i].eq(self.config.depth > i),
+                popped[i].eq(used[i] & (self.config.counters[i].source != 0)),
+                advance[i].eq(move & used[i] & ~at_last[i] & at_last[i + 1 :].all()),
+                enter[i].eq(self.start | wraps_outside),
+                self.first[i].eq(at_first[i:].all()),
+                self.last[i].eq(at_last[i:].all()),
+            ]
+        m.d.comb += [self.first[n].eq(1), self.last[n].eq(1)]
+
+        limit = self._pop_limit(m, waiting)
+        for i in range(n):
+            self._counter(
+                m, i, advance[i], enter[i], used[i], waiting[i] & ~waiting[:i].any(), limit, at_first, at_last
+            )
+
+        entering = Signal(n)
+        m.d.comb += entering.eq(enter & popped)
+        with m.If(self.start | (move & ~at_last.all())):
+            m.d.sync += [self.busy.eq(1), self.valid.eq(~entering.any()), waiting.eq(entering)]
+        with m.Elif(move):
+            m.d.sync += [self.busy.eq(0), self.valid.eq(0)]
+        with m.Elif(limit.valid):
+            m.d.sync += [waiting.eq(waiting & (waiting - 1)), self.valid.eq((waiting & (waiting - 1)) == 0)]
+        return m
+
+    def _pop_limit(self, m: Module, waiting: Signal) -> SimpleNamespace:
+        """Pops the scalar that the outermost waiting counter wants; at most one a cycle."""
+        limit = SimpleNamespace(valid=Signal(name="limit_valid"), value=Signal(COUNT_BITS, name="limit_value"))
+        for i in reversed(range(self.counters)):  # the outermost is assigned last and wins
+            with m.If(waiting[i]):
+                for j, port in enumerate(self.limits):
+                    selected = self.config.counters[i].source == j + 1
+                    m.d.comb += port.ready.eq(selected)
+                    with m.If(selected):
+                        m.d.comb += [limit.valid.eq(port.valid), limit.value.eq(port.payload)]
+        return limit
+
+    def _counter(
+        self,
+        m: Module,
+        i: int,
+        advance: Value,
+        enter: Value,
+        used: Value,
+        load: Value,
+        limit: SimpleNamespace,
+        at_first: Signal,
+        at_last: Signal,
+    ) -> None:
+        """One counter: where it stands, and how many positions are left behind that one."""
+        config = self.config.counters[i]
+        left = Signal(COUNT_BITS, name=f"left_{i}")
+        with m.If(enter):
+            m.d.sync += [self.index[i].eq(0), self.value[i].eq(0), at_first[i].eq(1)]
+            m.d.sync += [left.eq(config.limit - 1), at_last[i].eq(~used | (config.limit <= 1))]
+        with m.Elif(advance):
+            m.d.sync += [self.index[i].eq(self.index[i] + 1), self.value[i].eq(self.value[i] + config.stride)]
+            m.d.sync += [left.eq(left - 1), at_first[i].eq(0), at_last[i].eq(left == 1)]
+        with m.If(load & limit.valid):
+            m.d.sync += [left.eq(limit.value - 1), at_last[i].eq(limit.value <= 1)]
