@@ -23,7 +23,7 @@ STATUS_BASE = 1 << (ADDRESS_BITS - 1)
 
 def word_count(layout: data.Layout) -> int:
     """Configuration words that ``layout`` takes."""
-    return -(-layout.size // SCALAR_BITS)
+    return int(-(-layout.size // SCALAR_BITS))
 
 
 def pack(layout: data.StructLayout, values: Mapping[str, Any]) -> list[int]:

@@ -1,0 +1,1 @@
+"""Specifications proved by :func:`verif.formal.prove`, one block a module."""
