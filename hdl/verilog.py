@@ -6,6 +6,7 @@ cycles/s on a 256-multiply-add design).
 """
 
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -13,7 +14,8 @@ from amaranth.lib import wiring
 
 from hdl import yosys
 
-OPTIMISE = "proc; opt; wreduce; opt -full; clean -purge; memory_collect"
+# splitnets: a net whose bits come from several places looks like a loop to a simulator that sees whole nets
+OPTIMISE = "proc; opt; wreduce; opt -full; splitnets -driver; clean -purge; memory_collect"
 
 
 def emit(component: wiring.Component, name: str, directory: Path) -> Path:
@@ -29,4 +31,11 @@ def emit(component: wiring.Component, name: str, directory: Path) -> Path:
         il.write_text(rtlil.convert(component, name=name, emit_src=False))
         write = f"write_verilog -norename -noattr {out.resolve()}"
         yosys.run(f"read_rtlil {il}; {OPTIMISE}; {write}", what=f"module {name}")
+    # Icarus takes a function that begins with a dollar for a system function
+    out.write_text(out.read_text().replace("\\$", "\\_"))
     return out
+
+
+def tool_versions() -> dict[str, str]:
+    """The versions that the text depends on."""
+    return {package: version(package) for package in ("amaranth", "pyosys")}

@@ -47,7 +47,7 @@ class Cuts:
         out = SimpleNamespace()
         for name, value in values.items():
             shape = value.shape() if hasattr(value, "shape") else None
-            signal = Signal(shape if shape is not None else len(value), name=f"{step}_{name}")
+            signal = Signal(shape if shape is not None else len(value), name=f"{step}_{name}", reset_less=True)
             setattr(out, name, signal)
             if step in self._registered:
                 with self._m.If(self._en):
