@@ -16,6 +16,7 @@ from hdl.arith.multiply import Multiply
 from hdl.arith.multiply_add import MultiplyAdd
 from hdl.arith.special import SpecialFunction
 from hdl.arith.streamed import Streamed
+from hdl.arith.tree import LaneTree
 from hdl.control.counters import CounterChain
 
 UNITS: dict[str, Callable[[], wiring.Component]] = {
@@ -39,6 +40,7 @@ UNITS: dict[str, Callable[[], wiring.Component]] = {
     "int32_to_int8": lambda: IntegerToInteger(32, 8),
     "integer_unit": IntegerUnit,
     "lfsr": Lfsr,
+    "lane_tree_fp32": lambda: LaneTree(FP32, lanes=8),
     "special_function": SpecialFunction,
     "multiply_add_streamed": lambda: Streamed(MultiplyAdd()),
     "counter_chain": lambda: CounterChain(counters=6, scalar_inputs=4),

@@ -9,10 +9,10 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hdl import yosys
+from hdl.once import modules
 
 # splitnets: a net whose bits come from several places looks like a loop to a simulator that sees whole nets
 OPTIMISE = "proc; opt; wreduce; opt -full; splitnets -driver; clean -purge; memory_collect"
@@ -27,10 +27,13 @@ def emit(component: wiring.Component, name: str, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     out = directory / f"{name}.v"
     with tempfile.TemporaryDirectory(prefix="openrdu-emit-") as scratch:
-        il = Path(scratch) / f"{name}.il"
-        il.write_text(rtlil.convert(component, name=name, emit_src=False))
+        texts = []
+        for module, text in modules(component, name):
+            texts.append(Path(scratch) / f"{module}.il")
+            texts[-1].write_text(text)
+        read = "; ".join(f"read_rtlil {text}" for text in texts)
         write = f"write_verilog -norename -noattr {out.resolve()}"
-        yosys.run(f"read_rtlil {il}; {OPTIMISE}; {write}", what=f"module {name}")
+        yosys.run(f"{read}; hierarchy -top {name}; {OPTIMISE}; {write}", what=f"module {name}")
     # Icarus takes a function that begins with a dollar for a system function
     out.write_text(out.read_text().replace("\\$", "\\_"))
     return out

@@ -26,3 +26,18 @@ def seed() -> int:
 def rng(seed: int) -> np.random.Generator:
     """A NumPy generator of the test's seed."""
     return np.random.default_rng(seed)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests measured (``record_property("worst error", text)``), which parallel workers cannot."""
+    measured = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "worst error"
+    ]
+    if measured:
+        terminalreporter.section("worst errors")
+        for line in dict.fromkeys(measured):
+            terminalreporter.write_line(str(line))

@@ -197,7 +197,7 @@ def pairs_for_comparison(fmt: FloatFormat) -> tuple[np.ndarray, np.ndarray]:
         ([-1.0, -3.0, -3.0], 0, 1),
         ([-0.0, 0.0], 0, 0),
         ([0.0, -0.0], 0, 0),
-        ([1e-40, -1e-40, 0.0], 0, 0),
+        ([0.0, 1e-40, -1e-40], 0, 0),
         ([np.inf, -np.inf, np.inf], 0, 1),
         ([np.inf, np.nan, 5.0, np.nan], 1, 1),
         ([np.nan], 0, 0),

@@ -129,6 +129,14 @@ def test_float32_alone_would_be_wrong_for_the_smallest_operands() -> None:
     assert_equals_the_loop(a, b)
 
 
+def test_a_sum_just_below_the_smallest_normal_vanishes_or_stays_by_its_24_bits() -> None:
+    """2^-126 less half a unit of its lower neighbours is a tie and stays; less three quarters it is not the smallest
+    normal to 24 bits, and vanishes, though float32's coarser subnormals would round it up."""
+    smallest = np.full((1, 2), 2.0**-126, np.float32)
+    got = golden.gemm(np.array([[-(2.0**-51)]], bfloat16), np.array([[2.0**-100, 1.5 * 2.0**-100]], bfloat16), smallest)
+    assert golden.to_bits(got).tolist() == [[0x00800000, 0]]
+
+
 def test_both_paths_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(SEED)
     a, b = normal(rng, 50, 200), normal(rng, 200, 70)

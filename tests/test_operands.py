@@ -71,6 +71,8 @@ def test_triples_meet_cancellation_of_every_length_and_sums_at_both_ends() -> No
         assert np.count_nonzero(opposite & (lost == bits)) >= 20, bits
     tiny = opposite & (total < 2.0**-125) & (total > 2.0**-127)
     assert np.count_nonzero(tiny) > 20
+    half_a_unit = opposite & (np.abs(z) == 2.0**-126) & (np.abs(product) > 2.0**-152) & (np.abs(product) < 2.0**-149)
+    assert np.count_nonzero(half_a_unit) > 20
 
 
 def test_a_seed_reproduces_its_operands() -> None:
@@ -110,3 +112,11 @@ def test_pack_puts_every_field_where_its_layout_has_it(a: int, flag: int, lanes:
         a,
         lanes,
     )
+
+
+def test_unpack_is_the_inverse_of_pack() -> None:
+    layout = data.StructLayout({"a": 5, "b": 32, "c": 1, "d": 30, "e": 17})
+    rng = np.random.default_rng(SEED)
+    fields = {name: rng.integers(0, 1 << field.width, 100) for name, field in layout}
+    unpacked = operands.unpack(layout, operands.pack(layout, **fields))
+    assert all((unpacked[name] == values).all() for name, values in fields.items())

@@ -29,7 +29,9 @@ class Operation:
     unit: Callable[[int], wiring.Component]
     deepest: int
     draw: Callable[[np.random.Generator, int], Fields]
+    formats: dict[str, FloatFormat]  # of the float fields
     golden: Callable[..., Bits]
+    flags: tuple[str, ...] = ()  # fields of one bit
 
     def check(self, fields: Fields, depth: int | None = None) -> tuple[Bits, Bits]:
         """(RTL's, golden model's) result bits for operands given field by field."""
@@ -47,7 +49,15 @@ def _add(fmt: FloatFormat) -> Operation:
         x, y = golden.from_bits(a, fmt), golden.from_bits(b, fmt)
         return np.where(subtract, golden.to_bits(golden.subtract(x, y)), golden.to_bits(golden.add(x, y)))
 
-    return Operation(f"add_{fmt.name}", lambda depth: Add(fmt, depth), len(Add.STEPS), draw, want)
+    return Operation(
+        f"add_{fmt.name}",
+        lambda depth: Add(fmt, depth),
+        len(Add.STEPS),
+        draw,
+        {"a": fmt, "b": fmt},
+        want,
+        ("subtract",),
+    )
 
 
 def _multiply(operand: FloatFormat, result: FloatFormat) -> Operation:
@@ -62,7 +72,7 @@ def _multiply(operand: FloatFormat, result: FloatFormat) -> Operation:
         return Multiply(operand, result, depth)
 
     name = f"multiply_{operand.name}" + (f"_{result.name}" if result is not operand else "")
-    return Operation(name, unit, len(unit(1).steps), draw, want)
+    return Operation(name, unit, len(Multiply.steps(operand)), draw, {"a": operand, "b": operand}, want)
 
 
 def _multiply_add() -> Operation:
@@ -73,7 +83,8 @@ def _multiply_add() -> Operation:
         x, y, z = golden.from_bits(a, BF16), golden.from_bits(b, BF16), golden.from_bits(c, FP32)
         return golden.to_bits(golden.multiply_add(x, y, z))
 
-    return Operation("multiply_add", MultiplyAdd, len(MultiplyAdd.STEPS), draw, want)
+    formats = {"a": BF16, "b": BF16, "c": FP32}
+    return Operation("multiply_add", MultiplyAdd, len(MultiplyAdd.STEPS), draw, formats, want)
 
 
 OPERATIONS = {
@@ -87,6 +98,24 @@ OPERATIONS = {
         _multiply(FP32, FP32),
     )
 }
+
+
+def corners(operation: Operation) -> Fields:
+    """Every combination of both signs, exponents at the ends of the range and around 1, and extreme fractions."""
+    columns = {
+        name: np.array(
+            [
+                sign << (fmt.width - 1) | exponent << fmt.fraction_bits | fraction
+                for sign in (0, 1)
+                for exponent in (0, 1, 2, 64, 126, 127, 128, 254, 255)
+                for fraction in (0, 1, (1 << fmt.fraction_bits) - 1)
+            ]
+        )
+        for name, fmt in operation.formats.items()
+    }
+    columns |= {name: np.array([0, 1]) for name in operation.flags}
+    grid = np.meshgrid(*columns.values(), indexing="ij")
+    return {name: axis.ravel() for name, axis in zip(columns, grid, strict=True)}
 
 
 def measure(operation: str, count: int, seed: int, depth: int | None = None) -> int:

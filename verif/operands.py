@@ -232,25 +232,25 @@ def _fraction(bits: int, kind: Bits, position: Bits, random: Bits) -> Bits:
 # --- relations ---
 
 _RELATION_BITS = 4 + 1 + 8 + _POSITION_BITS + 23
-_ENDS_BITS = 2 + 3
+_ENDS_BITS = 3 + 3
 _PAIR_BITS = (_OPERAND_BITS, _OPERAND_BITS, _RELATION_BITS, _ENDS_BITS)
 _TRIPLE_BITS = (_OPERAND_BITS, _OPERAND_BITS, _ENDS_BITS, _OPERAND_BITS, _RELATION_BITS)
 
 
 def _pair(fmt: FloatFormat, first: Bits, second: Bits, relation: Bits, ends: Bits) -> Pair:
     a = _single(fmt, first)
-    b = _related(fmt, relation, a, _single(fmt, second))
+    b = _related(fmt, relation, a, _exponent(fmt, a), _single(fmt, second))
     return a, _product_at_the_ends(fmt, ends, a, b)
 
 
 def _triple(first: Bits, second: Bits, ends: Bits, third: Bits, relation: Bits) -> Triple:
     a = _single(BF16, first)
     b = _product_at_the_ends(BF16, ends, a, _single(BF16, second))
-    return a, b, _related(FP32, relation, _product(a, b), _single(FP32, third))
+    return a, b, _related(FP32, relation, *_product(a, b), _single(FP32, third))
 
 
-def _related(fmt: FloatFormat, relation: Bits, a: Bits, free: Bits) -> Bits:
-    """``free`` as it is, or moved near ``a`` in exponent, or a number that differs from ``a`` in some low bits only."""
+def _related(fmt: FloatFormat, relation: Bits, a: Bits, exponent: Bits, free: Bits) -> Bits:
+    """``free`` as it is, or moved near ``exponent``, or ``a`` but for some low bits and the sign."""
     fields = _Fields(relation)
     kind, sign, offset = fields.take(4), fields.take(1), fields.take(8)
     width, distance = fields.take(_POSITION_BITS), fields.take(23)
@@ -258,7 +258,7 @@ def _related(fmt: FloatFormat, relation: Bits, a: Bits, free: Bits) -> Bits:
     reach = fmt.precision + 4
     anywhere = offset % (2 * reach + 1) - reach
     half_a_unit = np.where(offset & 1, 1, -1) * (fmt.precision - 1 + (offset >> 1 & 3))
-    near = _with_exponent(fmt, free, _exponent(fmt, a) + np.where(kind & 1, anywhere, half_a_unit))
+    near = _with_exponent(fmt, free, np.maximum(exponent + np.where(kind & 1, anywhere, half_a_unit), 1))
 
     step = distance & ((np.int64(1) << width % (fmt.fraction_bits + 1)) - 1)
     magnitude = (a & _magnitude_mask(fmt)) + np.where(offset & 1, step, -step)
@@ -267,21 +267,26 @@ def _related(fmt: FloatFormat, relation: Bits, a: Bits, free: Bits) -> Bits:
 
 
 def _product_at_the_ends(fmt: FloatFormat, ends: Bits, a: Bits, b: Bits) -> Bits:
-    """For every fourth pair, ``b`` with the exponent that puts a * b close to underflow or overflow."""
+    """For every fourth pair, ``b`` with the exponent that puts a * b close to underflow or overflow.
+
+    Or, now and then, close to half an FP32 unit of the smallest normal: such a product decides whether a sum vanishes.
+    """
     fields = _Fields(ends)
-    kind, offset = fields.take(2), fields.take(3)
-    target = np.where(offset & 1, fmt.EXPONENT_SPECIAL, 1) - (offset >> 1) + 1
-    return np.where(kind == 3, _with_exponent(fmt, b, target + fmt.BIAS - _exponent(fmt, a)), b)
+    kind, offset = fields.take(3), fields.take(3)
+    end = np.select([kind == 5, (offset & 1) == 0], [1 - FP32.precision, 1], fmt.EXPONENT_SPECIAL)
+    target = end - (offset >> 1) + 1
+    return np.where(kind >= 5, _with_exponent(fmt, b, target + fmt.BIAS - _exponent(fmt, a)), b)
 
 
-def _product(a: Bits, b: Bits) -> Bits:
-    """FP32 bits of a * b, exact where it is a normal number, whatever comes to hand at the ends of the range."""
+def _product(a: Bits, b: Bits) -> tuple[Bits, Bits]:
+    """FP32 bits of a * b where it is a normal number, and its biased exponent, be it in range or not."""
     product = (a & 127 | 128) * (b & 127 | 128)
     carry = product >> 15
     exponent = _exponent(BF16, a) + _exponent(BF16, b) - BF16.BIAS + carry
     fraction = (product << (9 - carry)) & ((1 << FP32.fraction_bits) - 1)
     sign = (a ^ b) >> 15
-    return np.asarray(sign << 31 | np.clip(exponent, 0, FP32.EXPONENT_SPECIAL) << FP32.fraction_bits | fraction)
+    inside = np.clip(exponent, 0, FP32.EXPONENT_SPECIAL)
+    return sign << 31 | inside << FP32.fraction_bits | fraction, exponent
 
 
 def _magnitude_mask(fmt: FloatFormat) -> int:

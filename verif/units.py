@@ -10,16 +10,20 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import ArrayLike, NDArray
 
 from verif import operands
-from verif.sim import compile_python
+from verif.sim import Model, compile_python
 
 GAPPED = 2_000
 """Operands that are also run with pauses of the unit's enable, which must change nothing."""
+
+HELD = 32
+"""Operands after which the unit is held for a while, which must show on no output."""
 
 
 def results(unit: Any, name: str, **fields: ArrayLike) -> NDArray[Any]:
     """What ``unit``, built as module ``name``, gives for operands given field by field.
 
-    One operand a cycle; the first few again with random pauses of ``en``, asserting that this makes no difference.
+    One operand a cycle; the first few again with random pauses of ``en``, asserting that this makes no difference and
+    that nothing moves meanwhile.
     Returns what :meth:`verif.sim.Model.stream` does: uint64, or (n, words) uint32 of wide results.
     """
     assert isinstance(unit, wiring.Component)
@@ -30,7 +34,20 @@ def results(unit: Any, name: str, **fields: ArrayLike) -> NDArray[Any]:
     pauses = np.random.default_rng(len(first)).integers(0, 3, len(first))
     paused = model.stream(first, gaps=pauses)
     assert (paused == out[:GAPPED]).all(), f"{name}: pauses of its enable change the unit's results"
+    _assert_frozen(model, name, words[:HELD])
     return out
+
+
+def _assert_frozen(model: Model, name: str, words: NDArray[Any]) -> None:
+    """The result stays where it is while ``en`` is low, whatever the operand."""
+    numbers = [sum(int(word) << 32 * k for k, word in enumerate(np.atleast_1d(row))) for row in words]
+    for number, other in zip(numbers, reversed(numbers), strict=True):
+        model["en"], model["i"] = 1, number
+        model.tick(4)
+        held = model["o"]
+        model["en"], model["i"] = 0, other
+        model.tick(4)
+        assert model["o"] == held, f"{name}: the result changes while the unit's enable is low"
 
 
 class Bank(wiring.Component):

@@ -62,16 +62,10 @@ def is_exact_in_fp32(a: Floats, b: Floats, c: Floats) -> bool:
     Products are multiples of 2^(least a + least b - 14), ``c`` of 2^(least c - 23). If these powers are no less than
     2^-126, then every sum is a multiple of the smallest normal, and stays one when it is rounded, since rounding only
     clears low bits. So nothing is ever subnormal: products are exact (16 bits, below 2^128 by the last condition), and
-    the one rounding of each float32 sum is the multiply-add's.
+    the one rounding of each float32 sum is the multiply-add's. Infinities and NaN are float32's own.
     """
     ea, eb, ec = _exponents(a), _exponents(b), _exponents(c)
-    return (
-        ea.least + eb.least - 14 >= -126
-        and ec.least - 23 >= -126
-        and ea.greatest < 128
-        and eb.greatest < 128
-        and ea.greatest + eb.greatest + 2 <= 128
-    )
+    return ea.least + eb.least - 14 >= -126 and ec.least - 23 >= -126 and ea.greatest + eb.greatest + 2 <= 128
 
 
 def _exponents(values: Floats) -> _Exponents:

@@ -79,7 +79,7 @@ def _unpack(x: ArrayLike) -> _Operand:
 
 def _argument_logarithm(recipe: Recipe, x: _Operand) -> Integers:
     """L(|x|) from the page of each operand's side of zero, in units of 2^-23."""
-    # |x| is read to 2^-22; a larger one than 128 makes the same of every bit above
+    # |x| is read to 2^-22; from 128 on its bits do not matter
     right = tables.ARGUMENT_INTEGER - 1 + FP32.BIAS - x.exponent
     a = x.significand << (tables.ARGUMENT_INTEGER + tables.ARGUMENT_FRACTION - FP32.precision) >> np.clip(right, 0, 63)
     huge = right < 0

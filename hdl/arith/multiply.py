@@ -1,5 +1,6 @@
 """Floating-point multiplication."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Value
@@ -34,21 +35,22 @@ class Multiply(wiring.Component):
             known = ", ".join(f"{a.name} to {b.name}" for a, b in SUPPORTED)
             raise ParameterError(f"Multiply: {operand.name} to {result.name} is not one of {known}")
         self.operand, self.result = operand, result
-        self.in_parts = operand.precision > MULTIPLIER_BITS
-        self.steps = {
-            "multiply": 5.5,
-            **({"combine": 4.5} if self.in_parts else {}),
-            "normalise": 2.0,
-            **ROUNDING_STEPS,
-        }
-        check_depth("Multiply", depth, tuple(self.steps))
+        steps = self.steps(operand)
+        check_depth("Multiply", depth, tuple(steps))
         self.depth = self.latency = depth
         operands = data.StructLayout({"a": operand.layout, "b": operand.layout})
         super().__init__({"en": In(1), "i": In(operands), "o": Out(result.layout)})
 
+    @staticmethod
+    def steps(operand: FloatFormat) -> Mapping[str, float]:
+        """The steps and their delays on ECP5, ns: a significand too wide for one multiplier is multiplied in parts."""
+        combine = {"combine": 4.5} if operand.precision > MULTIPLIER_BITS else {}
+        return {"multiply": 5.5, **combine, "normalise": 2.0, **ROUNDING_STEPS}
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        cut = Cuts(m, self.en, tuple(self.steps), self.depth, self.steps)
+        steps = self.steps(self.operand)
+        cut = Cuts(m, self.en, tuple(steps), self.depth, steps)
         a, b = unpack(self.i.a), unpack(self.i.b)
         term = exact_product(a, b)
         known = {
@@ -56,7 +58,7 @@ class Multiply(wiring.Component):
             "zero": term.zero,
             "outcome": outcome(sign=term.sign, infinite=term.special, nan=a.nan | b.nan | (term.special & term.zero)),
         }
-        if self.in_parts:
+        if "combine" in steps:
             s = cut("multiply", **_partial_products(a.significand, b.significand), **known)
             low_and_high = Cat(s.low_low, s.high_high)
             crossed = (s.low_high + s.high_low) << (self.operand.precision // 2)

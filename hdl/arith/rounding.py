@@ -27,7 +27,7 @@ def outcome(sign: Value, infinite: Value, nan: Value) -> Any:
 
 
 def jammed(value: Value, width: int) -> Value:
-    """The upper ``width`` bits of ``value``, the lowest of them made to stand for all below it: rounding sees no more."""
+    """The upper ``width`` bits of ``value``, the lowest made to stand for all below it too: rounding sees no more."""
     dropped = max(len(value) - width, 0)
     return Cat(value[: dropped + 1].any(), value[dropped + 1 :])
 

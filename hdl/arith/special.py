@@ -196,6 +196,7 @@ class SpecialFunction(wiring.Component):
         return route, direction, mantissa, late
 
     def _route_to(self, page: Page) -> Value:
+        """Where |x| finds its row when ``page`` is its page, as a constant of the route's layout."""
         first = self._pages[page]
         if page.continues:
             successor = tables.successor(page)
@@ -212,7 +213,7 @@ class SpecialFunction(wiring.Component):
         return Value.cast(self._route.const(fields))
 
     def _added(self, m: Module, route: Any, whole: Value, exponent: Value) -> Signal:
-        """What is added to the logarithm outside of pages that continue; ``whole`` counts the steps of 16 in |x|."""
+        """What is added to the logarithm where pages continue; ``whole`` counts the steps of 16 in |x|."""
         added = Signal(signed(LOG_BITS))
         with m.If(~route.holds), m.Switch(route.continues):
             for k, page in enumerate(self._continued):
@@ -259,6 +260,7 @@ def _row(route: Any, within: Value, beyond: Value) -> Value:
 
 
 def _steps(page: Page, whole: Value) -> Value:
+    """What ``whole`` steps of 16 add on this page; from 8 on, more than any result can hold."""
     beyond = tables.BEYOND << tables.LOG_FRACTION
     return Array(C(n, LOG_BITS) for n in [*tables.steps(page), *[beyond] * len(tables.steps(page))])[whole]
 

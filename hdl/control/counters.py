@@ -35,6 +35,7 @@ class CounterChain(wiring.Component):
     - ``index``, ``value``: position of each loop, and position times stride (modulo 2**32).
     - ``first[b]``, ``last[b]``: every counter from ``b`` inwards stands at its first (last) position. ``b`` equal to
       the depth is true in every iteration, ``b`` = 0 once in a program: a *boundary*, by which all events are placed.
+    - ``at_first``, ``at_last``: the same of each counter alone; counters not in the chain always stand at both.
     - ``busy``: from ``start`` until the step that leaves the last iteration.
     - Throughput: one iteration a cycle; each popped limit costs one more when its loop is entered. Counters that pop
       from one input do so outermost first. A limit of zero counts as one: a loop body runs at least once.
@@ -53,6 +54,8 @@ class CounterChain(wiring.Component):
                 "busy": Out(1),
                 "index": Out(data.ArrayLayout(COUNT_BITS, counters)),
                 "value": Out(data.ArrayLayout(SCALAR_BITS, counters)),
+                "at_first": Out(counters),
+                "at_last": Out(counters),
                 "first": Out(counters + 1),
                 "last": Out(counters + 1),
             }
@@ -77,7 +80,7 @@ class CounterChain(wiring.Component):
                 self.first[i].eq(at_first[i:].all()),
                 self.last[i].eq(at_last[i:].all()),
             ]
-        m.d.comb += [self.first[n].eq(1), self.last[n].eq(1)]
+        m.d.comb += [self.first[n].eq(1), self.last[n].eq(1), self.at_first.eq(at_first), self.at_last.eq(at_last)]
 
         limit = self._pop_limit(m, waiting)
         for i in range(n):

@@ -78,7 +78,9 @@ def compile_and_link(job: Job) -> Path:
         ToolError: the compiler or the linker failed.
     """
     header = _borrow_runtime(job)
-    _make(job.folder, job.waves, f"the C++ of module {job.top}", f"USER_CPPFLAGS=-include {header}")
+    # a large design, cut into several files, has a precompiled header of its own, and a compiler takes but one
+    own = "VM_PARALLEL_BUILDS = 1" in _settings(job.folder)
+    _make(job.folder, job.waves, f"the C++ of module {job.top}", f"USER_CPPFLAGS={'' if own else f'-include {header}'}")
     return job.folder / job.output
 
 

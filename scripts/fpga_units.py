@@ -1,0 +1,97 @@
+"""``make fpga-units``: area and clock of every arithmetic unit on an ECP5-85F, speed grade 6, by open tools.
+
+Yosys and nextpnr, three seeds a unit, a register on every input (``verif/ecp5.py``). Prints the table, writes
+``build/fpga/units.json`` and, when all units were asked for, ``docs/fpga_units.md``. Results are kept by Verilog text.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from amaranth.lib import wiring
+from rich.console import Console
+from rich.table import Table
+
+from hdl.arith.add import Add
+from hdl.arith.formats import BF16, FP32
+from hdl.arith.multiply import Multiply
+from hdl.arith.multiply_add import MultiplyAdd
+from hdl.arith.special import SpecialFunction
+from hdl.catalogue import UNITS
+from verif import ecp5, figures
+from verif.sources import ROOT
+
+CLAIMED = "multiply_add_5"
+"""The row whose area and clock are claimed as figures: the shallowest that passes 100 MHz with every seed."""
+
+ROWS: dict[str, Callable[[], wiring.Component]] = {
+    **{f"multiply_add_{d}": (lambda d=d: MultiplyAdd(d)) for d in (3, 4, 5, 6, 8, 11)},
+    **{f"multiply_bf16_{d}": (lambda d=d: Multiply(BF16, BF16, d)) for d in (2, 4)},
+    **{f"multiply_fp32_{d}": (lambda d=d: Multiply(FP32, FP32, d)) for d in (3, 6)},
+    **{f"add_bf16_{d}": (lambda d=d: Add(BF16, d)) for d in (4, 8)},
+    **{f"add_fp32_{d}": (lambda d=d: Add(FP32, d)) for d in (4, 8)},
+    **{f"special_function_{d}": (lambda d=d: SpecialFunction(depth=d)) for d in (8, 12)},
+    **{name: make for name, make in UNITS.items() if not name.startswith(("multiply", "add", "special"))},
+}
+HEADINGS = ("unit", "LUT4", "CCU2C", "LUT4 sites", "FF", "MULT18", "block RAM", "MHz: worst", "median", "best")
+PUBLIC = (
+    "| public: BF16 FMA, 9 stages (key2/amaranth-fp, Yosys estimate) | 833 | | | 489 | 1 | | | | |",
+    "| public: BF16 add (the same) | 265 | | | | | | | | |",
+    "| public: BF16 multiply (the same) | 35 | | | | 1 | | | | |",
+)
+
+
+def cells(name: str, measured: ecp5.Figures) -> list[str]:
+    area, clock = measured.area, sorted(measured.mhz)
+    counts = (area.lut4, area.ccu2c, measured.comb, area.ff, area.mult18, area.block_ram)
+    return [name, *map(str, counts), f"{clock[0]:.1f}", f"{measured.median_mhz:.1f}", f"{clock[-1]:.1f}"]
+
+
+def markdown(rows: list[list[str]]) -> str:
+    lines = [
+        "# Area and clock of the units",
+        "",
+        "Written by `make fpga-units`: ECP5-85F, speed grade 6, Yosys and nextpnr, three seeds. The number",
+        "behind a unit's name is its depth in cycles. *LUT4* and *CCU2C* (two LUT4s and their carry) are counted after",
+        "synthesis, *LUT4 sites* after packing, carries and their feed-ins included. A unit stands between registers:",
+        "pads are not in the timing, and the registers on its inputs are not in its area.",
+        "",
+        f"| {' | '.join(HEADINGS)} |",
+        f"|{'---|' * len(HEADINGS)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        *PUBLIC,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: make fpga-units ONLY=multiply_add")
+    parser.add_argument("--only", default="", help="only units whose name begins so")
+    only = parser.parse_args().only
+    chosen = {name: make for name, make in ROWS.items() if name.startswith(only)}
+    if not chosen:
+        parser.error(f"no unit's name begins with {only!r}; there are {', '.join(ROWS)}")
+    console = Console(highlight=False)
+    measured = {}
+    for done, (name, make) in enumerate(chosen.items(), 1):
+        measured[name] = ecp5.measure(make(), name)
+        row = measured[name]
+        console.print(f"[{done}/{len(chosen)}] {name}: {row.area.lut4} LUT4, {row.median_mhz:.1f} MHz", markup=False)
+    rows = [cells(name, row) for name, row in measured.items()]
+    table = Table(*HEADINGS, title="ECP5-85F, speed grade 6")
+    for row_cells in rows:
+        table.add_row(*row_cells)
+    Console(width=None if console.is_terminal else 130).print(table)
+    out = ROOT / "build" / "fpga" / "units.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({name: asdict(row) for name, row in measured.items()}, indent=1) + "\n")
+    if CLAIMED in measured:
+        figures.record("fma_ecp5_lut4", measured[CLAIMED].area.lut4)
+        figures.record("fma_ecp5_mhz", measured[CLAIMED].median_mhz)
+    if chosen.keys() == ROWS.keys():
+        (ROOT / "docs" / "fpga_units.md").write_text(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

