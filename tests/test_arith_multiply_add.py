@@ -36,7 +36,7 @@ def test_every_triple_of_corner_values_equals_the_golden_model() -> None:
 
 
 def test_the_published_failure_near_cancellation_is_right() -> None:
-    """fma(-0.001511, -3.625, -0.007538), which a published unit gets wrong; here by exact rational arithmetic."""
+    """fma(-0.001511, -3.625, -0.007538), which a published unit gets wrong; the bits by exact rational arithmetic."""
     a, b, c = operands.NEAR_CANCELLATION
     assert results((a, b, c)) == [0xBB0722A8]
 
