@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from golden_model import numerics as golden
+from hdl.arith.formats import BF16, FP32
 from hdl.arith.multiply_add import MultiplyAdd
 from verif import figures, operands
 from verif.sim import compile_python
@@ -74,7 +75,7 @@ def arith() -> Iterator[Row]:
     model = compile_python(unit, "bench_multiply_add")
     x, y, z = operands.triples(rng, TRIPLES)
     packed = operands.pack(unit.signature.members["i"].shape, a=x, b=y, c=z)
-    values = golden.from_bits(x, golden.BF16), golden.from_bits(y, golden.BF16), golden.from_bits(z, golden.FP32)
+    values = golden.from_bits(x, BF16), golden.from_bits(y, BF16), golden.from_bits(z, FP32)
     yield measure(
         f"{TRIPLES:,} multiply-adds on compiled RTL",
         lambda: model.stream(packed),

@@ -58,7 +58,7 @@ class Rtl:
     """On compiled RTL, a unit for each; ``operations`` counts what went through each of them, one a cycle."""
 
     def __init__(self) -> None:
-        self._units = {
+        self._units: dict[str, Any] = {
             "multiply_add": MultiplyAdd(),
             "multiply": Multiply(FP32, FP32),
             "add": Add(FP32),
@@ -116,11 +116,13 @@ def attention_head(on: Arithmetic, x: Array, weights: dict[str, Array]) -> dict[
     """Every tensor of one causal attention head on BF16 input ``x`` (tokens, width), by name."""
     tokens, width = x.shape
     wide = golden.to_fp32(x)
-    mean = on.multiply(row_sum(on, on.multiply(wide, wide)), np.float32([[1 / width]]))
-    out = {"norm": on.to_bf16(on.multiply(wide, on.special(Function.RSQRT, on.add(mean, np.float32([[1e-5]])))))}
+    mean = on.multiply(row_sum(on, on.multiply(wide, wide)), np.array([[1 / width]], np.float32))
+    out = {
+        "norm": on.to_bf16(on.multiply(wide, on.special(Function.RSQRT, on.add(mean, np.array([[1e-5]], np.float32)))))
+    }
     for name in ("query", "key", "value"):
         out[name] = on.to_bf16(gemm(on, out["norm"], weights[name]))
-    scale = np.float32([[HEAD**-0.5]])
+    scale = np.array([[HEAD**-0.5]], np.float32)
     hidden = np.triu(np.ones((tokens, tokens), bool), 1)  # a token does not see later ones
     out["scores"] = np.where(hidden, np.float32(-np.inf), on.multiply(gemm(on, out["query"], out["key"].T), scale))
     peak = out["scores"].max(axis=1, keepdims=True)
