@@ -1,0 +1,1 @@
+"""Programs of the units as dataclasses, checked against every rule, to configuration words and back."""

@@ -1,0 +1,249 @@
+"""The SIMD body: stages of one operation each, on four registers a lane."""
+
+from typing import Any
+
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.arith.add import Add
+from hdl.arith.compare import Compare, MinMax
+from hdl.arith.convert import FloatToInteger, Fp32ToBf16, IntegerToFloat
+from hdl.arith.formats import BF16, FP32, Fp32
+from hdl.arith.integer import IntegerUnit
+from hdl.arith.multiply import Multiply
+from hdl.arith.operations import CompareOp, IntegerOp
+from hdl.once import once
+from hdl.params import SCALAR_BITS, ArithParams, PCUParams
+from hdl.pcu.config import IDENTITY, REGISTERS, SHARED, Operation, Source, stage_layout
+from hdl.pcu.header import step_layout
+from hdl.pcu.inputs import lane_words
+from hdl.pcu.queues import Companion, Delayed
+
+BF16_DEPTH = 2  # the most registers a rounding to BF16 can be cut into
+
+
+def operation_latency(arith: ArithParams) -> int:
+    """Latency of every operation: that of the slowest unit; the others wait."""
+    return max(arith.add, arith.multiply, arith.compare, arith.convert, arith.integer)
+
+
+class Lane(wiring.Component):
+    """The arithmetic of one lane of one stage, with the accumulators of that place.
+
+    - ``o`` comes :func:`operation_latency` enabled cycles after ``a`` and ``b``. Only the unit that ``operation`` needs
+      moves.
+    - With ``accumulate`` the accumulator of ``slot`` takes the place of ``b``: ``identity`` on ``first``.
+    """
+
+    def __init__(self, params: PCUParams) -> None:
+        self.params = params
+        self.latency = operation_latency(params.arith)
+        slot = range(params.interleave)
+        super().__init__(
+            {
+                "en": In(1),
+                "operation": In(Operation),
+                "integer": In(IntegerOp),
+                "compare": In(CompareOp),
+                "a": In(SCALAR_BITS),
+                "b": In(SCALAR_BITS),
+                "accumulate": In(1),
+                "identity": In(SCALAR_BITS),
+                "first": In(1),
+                "slot": In(slot),
+                "bypass": In(1),
+                "keep": In(1),
+                "kept_slot": In(slot),
+                "o": Out(SCALAR_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        accumulators = Array(Signal(SCALAR_BITS, name=f"accumulator_{i}") for i in range(self.params.interleave))
+        previous = Mux(self.first, self.identity, Mux(self.bypass, self.o, accumulators[self.slot]))
+        b = Signal(SCALAR_BITS)
+        m.d.comb += b.eq(Mux(self.accumulate, previous, self.b))
+        with m.If(self.keep):
+            m.d.sync += accumulators[self.kept_slot].eq(self.o)
+        self._float_units(m, Fp32(self.a), Fp32(b))
+        self._integer_unit(m, self.a, b)
+        return m
+
+    def _float_units(self, m: Module, a: Any, b: Any) -> None:
+        arith = self.params.arith
+        operations = Operation
+        add = self._unit(m, "add", Add(FP32, arith.add), operations.ADD, operations.SUBTRACT)
+        m.d.comb += [add.i.a.eq(a), add.i.b.eq(b), add.i.subtract.eq(self.operation == operations.SUBTRACT)]
+        multiply = self._unit(m, "multiply", Multiply(FP32, FP32, arith.multiply), operations.MULTIPLY)
+        m.d.comb += [multiply.i.a.eq(a), multiply.i.b.eq(b)]
+        extremum = self._unit(m, "extremum", MinMax(FP32, arith.compare), operations.MINIMUM, operations.MAXIMUM)
+        maximum = self.operation == operations.MAXIMUM
+        m.d.comb += [extremum.i.a.eq(a), extremum.i.b.eq(b), extremum.i.maximum.eq(maximum)]
+        comparisons = [Operation[c.name] for c in CompareOp]
+        compare = self._unit(m, "comparison", Compare(FP32, arith.compare), *comparisons)
+        m.d.comb += [compare.i.a.eq(a), compare.i.b.eq(b), compare.i.operation.eq(self.compare)]
+        to_integer = FloatToInteger(FP32, SCALAR_BITS, arith.convert)
+        to_integer = self._unit(m, "to_integer", to_integer, operations.TO_INTEGER, operations.TRUNCATE)
+        m.d.comb += [to_integer.i.value.eq(a), to_integer.i.toward_zero.eq(self.operation == operations.TRUNCATE)]
+        rounding = Fp32ToBf16(min(BF16_DEPTH, arith.convert))
+        rounding = self._unit(m, "rounding", rounding, operations.ROUND_BF16, low=SCALAR_BITS - BF16.width)
+        m.d.comb += rounding.i.value.eq(a)
+
+    def _integer_unit(self, m: Module, a: Value, b: Value) -> None:
+        arith = self.params.arith
+        from_integer = IntegerToFloat(SCALAR_BITS, FP32, arith.convert)
+        from_integer = self._unit(m, "from_integer", from_integer, Operation.FROM_INTEGER)
+        m.d.comb += from_integer.i.value.eq(a)
+        whole = [Operation[f"INT_{i.name}"] for i in IntegerOp]
+        unit = self._unit(m, "whole", IntegerUnit(arith.integer), Operation.PASS, Operation.SELECT, *whole)
+        m.d.comb += [unit.i.a.eq(a), unit.i.b.eq(b), unit.i.operation.eq(self.integer)]
+
+    def _unit(self, m: Module, name: str, unit: Any, *operations: Operation, low: int = 0) -> Any:
+        """Adds ``unit``, which serves ``operations`` and gives the result's bits from ``low`` up."""
+        wanted = Signal(name=f"{name}_wanted")
+        with m.Switch(self.operation), m.Case(*operations):
+            m.d.comb += wanted.eq(1)
+        m.submodules[name] = unit
+        m.d.comb += unit.en.eq(self.en & wanted)
+        result = Cat(C(0, low), Value.cast(unit.o)) if low else Value.cast(unit.o)
+        if unit.latency < self.latency:
+            m.submodules[f"{name}_wait"] = wait = Delayed(len(result), self.latency - unit.latency)
+            m.d.comb += [wait.en.eq(self.en & wanted), wait.i.eq(result)]
+            result = wait.o
+        with m.If(wanted):
+            m.d.comb += self.o.eq(result)
+        return unit
+
+
+def traffic_layout(params: PCUParams) -> data.StructLayout:
+    """What flows from stage to stage."""
+    return data.StructLayout(
+        {
+            "step": step_layout(params),
+            "shared": data.ArrayLayout(SCALAR_BITS, SHARED),
+            "registers": data.ArrayLayout(lane_words(params), REGISTERS),
+        }
+    )
+
+
+class SimdStage(wiring.Component):
+    """One operation on every lane; its result takes the place of one register.
+
+    - Latency: one cycle to choose the operands and :func:`operation_latency`. Throughput: one iteration a cycle.
+    - An accumulating stage takes one slot again after :func:`operation_latency` cycles; the header sees to it.
+    """
+
+    def __init__(self, params: PCUParams) -> None:
+        self.params = params
+        self.latency = 1 + operation_latency(params.arith)
+        traffic = traffic_layout(params)
+        super().__init__(
+            {
+                "config": In(stage_layout(params)),
+                "i_valid": In(1),
+                "i": In(traffic),
+                "o_valid": Out(1),
+                "o": Out(traffic),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.beside = beside = Companion(traffic_layout(self.params), self.latency + 1)
+        moving = Signal(self.latency)  # bit k: entered k + 1 cycles ago; bit 0 stands at the units
+        step = Signal(step_layout(self.params))
+        m.d.sync += moving.eq(Cat(self.i_valid, moving))
+        with m.If(self.i_valid):
+            m.d.sync += step.eq(self.i.step)
+        kept = beside.head.step
+        common = self._common(m)
+        m.d.comb += [
+            beside.push.eq(self.i_valid),
+            beside.value.eq(self.i),
+            beside.pop.eq(moving[-1]),
+            self.o_valid.eq(moving[-1]),
+            self.o.eq(beside.head),
+        ]
+        results = []
+        for number in range(self.params.lanes):
+            m.submodules[f"lane_{number}"] = lane = once(Lane, self.params)
+            self._operands(m, lane, number)
+            m.d.comb += [getattr(lane, name).eq(value) for name, value in common.items()]
+            m.d.comb += [
+                lane.en.eq(moving[:-1].any()),
+                lane.first.eq(step.first),
+                lane.slot.eq(step.slot),
+                lane.bypass.eq(moving[-1] & (kept.slot == step.slot)),
+                lane.keep.eq(moving[-1] & self.config.accumulate),
+                lane.kept_slot.eq(kept.slot),
+            ]
+            results.append(lane.o)
+        for r in range(REGISTERS):
+            with m.If(self.config.into == r):
+                m.d.comb += self.o.registers[r].eq(Cat(results))
+        return m
+
+    def _common(self, m: Module) -> dict[str, Value]:
+        """What the configuration says to every lane alike."""
+        operation = self.config.operation
+        identity = Signal(SCALAR_BITS)
+        with m.Switch(operation):
+            for accumulating, start in IDENTITY.items():
+                with m.Case(accumulating):
+                    m.d.comb += identity.eq(start)
+        code = Value.cast(operation)
+        integer, compare = Signal(IntegerOp), Signal(CompareOp)
+        whole = code >= Operation.INT_ADD.value
+        # the enums list the operations in one order; PASS and SELECT add zero
+        m.d.comb += [
+            Value.cast(integer).eq(Mux(whole, code - Operation.INT_ADD.value, IntegerOp.ADD.value)),
+            Value.cast(compare).eq(code - Operation.LT.value),
+        ]
+        return {
+            "operation": operation,
+            "integer": integer,
+            "compare": compare,
+            "accumulate": self.config.accumulate,
+            "identity": identity,
+        }
+
+    def _operands(self, m: Module, lane: Any, number: int) -> None:
+        """Chooses a and b of one lane; a selection is made here too."""
+        config, registers = self.config, self.i.registers
+        exchanged = Signal(SCALAR_BITS, name=f"exchanged_{number}")
+        with m.Switch(Cat(config.exchange.distance, config.exchange.shift)):
+            for distance in range(self.params.lanes):
+                with m.Case(distance):
+                    m.d.comb += exchanged.eq(self._register(config.exchange.register, number ^ distance))
+                with m.Case(distance + self.params.lanes):
+                    below = number - distance
+                    value = self._register(config.exchange.register, below) if below >= 0 else config.constant
+                    m.d.comb += exchanged.eq(value)
+        sources: dict[Source, Any] = {
+            **{Source(r): registers[r][number] for r in range(REGISTERS)},
+            **{Source(REGISTERS + k): self.i.shared[k] for k in range(SHARED)},
+            Source.CONSTANT: config.constant,
+            Source.LANE: C(number, SCALAR_BITS),
+            Source.EXCHANGED: exchanged,
+        }
+        chosen = {name: Signal(SCALAR_BITS, name=f"{name}_{number}") for name in ("a", "b")}
+        for name, signal in chosen.items():
+            with m.Switch(getattr(config, name)):
+                for source, value in sources.items():
+                    with m.Case(source):
+                        m.d.comb += signal.eq(value)
+        a, b = chosen["a"], chosen["b"]
+        selects, passes = config.operation == Operation.SELECT, config.operation == Operation.PASS
+        other = selects & ~self._register(config.condition, number).any()
+        operands = [Signal(SCALAR_BITS, name=f"{name}_now_{number}") for name in ("a", "b")]
+        with m.If(self.i_valid):
+            m.d.sync += [operands[0].eq(Mux(other, b, a)), operands[1].eq(Mux(selects | passes, 0, b))]
+        m.d.comb += [lane.a.eq(operands[0]), lane.b.eq(operands[1])]
+
+    def _register(self, which: Value, lane: int) -> Value:
+        value: Value = self.i.registers[0][lane]
+        for r in range(1, REGISTERS):
+            value = Mux(which == r, self.i.registers[r][lane], value)
+        return value

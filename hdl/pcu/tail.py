@@ -1,0 +1,235 @@
+"""The tail: mask, scale, offset, special function, clamp, conversion, mask; each used or passed by."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.arith import lfsr_params
+from hdl.arith.add import Add
+from hdl.arith.compare import MinMax
+from hdl.arith.convert import FloatToInteger, Fp32ToBf16
+from hdl.arith.formats import BF16, FP32, Fp32
+from hdl.arith.lfsr import Lfsr
+from hdl.arith.multiply import Multiply
+from hdl.arith.special import SpecialFunction
+from hdl.once import once
+from hdl.params import SCALAR_BITS, PCUParams
+from hdl.pcu.config import Conversion, pcu_layout
+from hdl.pcu.header import choose, context_layout
+from hdl.pcu.inputs import lane_words
+from hdl.pcu.queues import Companion, Delayed
+
+BF16_DEPTH = 2  # the most registers a rounding to BF16 can be cut into
+BF16_LOW = SCALAR_BITS - BF16.width
+"""Where a BF16 stands in a 32-bit lane."""
+
+
+def tail_latency(params: PCUParams) -> int:
+    """Cycles from ``i_valid`` to ``o_valid`` with everything used."""
+    arith = params.arith
+    return 1 + arith.multiply + arith.add + arith.special + 2 * arith.compare + arith.convert
+
+
+class Tail(wiring.Component):
+    """One vector a cycle through the steps that the configuration uses.
+
+    - ``push``: the context of a vector that is on its way, in order and no later than the vector.
+    - Latency: one cycle and those of the steps used. Never stalls. Steps not used do not move.
+    - ``ready`` falls for ``lanes`` cycles from ``start`` while the random numbers are seeded, if they are used.
+    """
+
+    def __init__(self, params: PCUParams, in_flight: int) -> None:
+        """``in_flight``: the most contexts that can be pushed before their vectors leave."""
+        self.params, self.in_flight = params, in_flight
+        super().__init__(
+            {
+                "config": In(pcu_layout(params)),
+                "start": In(1),
+                "ready": Out(1, init=1),
+                "push": In(1),
+                "context": In(context_layout(params)),
+                "i_valid": In(1),
+                "i": In(lane_words(params)),
+                "o_valid": Out(1),
+                "o": Out(lane_words(params)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        tail, arith = self.config.tail, self.params.arith
+        margin_before = self._beside(m, "margin_before", self.context.margin)
+        margin_after = self._beside(m, "margin_after", self.context.margin)
+        scale = self._beside(m, "scale", self._number(tail.scale))
+        offset = self._beside(m, "offset", self._number(tail.offset))
+
+        valid, lanes = Signal(), Signal(lane_words(self.params))
+        m.d.sync += valid.eq(self.i_valid)
+        m.d.comb += margin_before.pop.eq(self.i_valid)
+        with m.If(self.i_valid):
+            masked = self._masked(self.i, tail.mask.before, margin_before.head, tail.mask.value_before)
+            m.d.sync += lanes.eq(Cat(masked))
+
+        m.d.comb += scale.pop.eq(valid)
+        valid, lanes = self._step(
+            m, "scale", tail.scale.use, valid, lanes,
+            lambda lane: once(Multiply, FP32, FP32, arith.multiply),
+            lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(scale.head))],
+        )  # fmt: skip
+        m.d.comb += offset.pop.eq(valid)
+        valid, lanes = self._step(
+            m, "offset", tail.offset.use, valid, lanes,
+            lambda lane: once(Add, FP32, arith.add),
+            lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(offset.head))],
+        )  # fmt: skip
+        valid, lanes = self._step(
+            m, "special", tail.special.use, valid, lanes,
+            lambda lane: once(SpecialFunction, depth=arith.special),
+            lambda unit, x: [unit.i.x.eq(x), unit.i.function.eq(tail.special.function)],
+        )  # fmt: skip
+        valid, lanes = self._limit(m, "low", tail.clamp.low, 1, valid, lanes)
+        valid, lanes = self._limit(m, "high", tail.clamp.high, 0, valid, lanes)
+        valid, lanes = self._convert(m, valid, lanes)
+        m.d.comb += [margin_after.pop.eq(valid), self.o_valid.eq(valid)]
+        m.d.comb += Cat(self.o).eq(Cat(self._masked(lanes, tail.mask.after, margin_after.head, tail.mask.value_after)))
+        return m
+
+    def _beside(self, m: Module, name: str, value: Value) -> Companion:
+        """A queue of what a later step needs of each context."""
+        m.submodules[f"{name}_beside"] = queue = Companion(len(value), self.in_flight)
+        m.d.comb += [queue.push.eq(self.push), queue.value.eq(value)]
+        return queue
+
+    def _number(self, operand: Any) -> Value:
+        value: Value = Mux(operand.shared == 0, operand.constant, choose(self.context.shared, operand.shared))
+        return value
+
+    def _masked(self, lanes: Any, use: Value, margin: Value, value: Value) -> list[Value]:
+        """Lanes up to ``margin`` (signed) as they are, ``value`` in the others."""
+        return [Mux(use & (number > margin.as_signed()), value, lane) for number, lane in enumerate(lanes)]
+
+    def _step(
+        self,
+        m: Module,
+        name: str,
+        use: Value,
+        valid: Value,
+        lanes: Any,
+        make: Callable[[int], Any],
+        operands: Callable[[Any, Any], Sequence[Any]],
+    ) -> tuple[Value, Any]:
+        """One unit a lane, moving only while a vector is inside; passed by unless ``use``."""
+        units = [make(number) for number in range(self.params.lanes)]
+        active, finished = self._moving(m, name, valid & use, units[0].latency)
+        result = Signal(lane_words(self.params), name=f"{name}_result")
+        for number, unit in enumerate(units):
+            m.submodules[f"{name}_{number}"] = unit
+            m.d.comb += [unit.en.eq(active), *operands(unit, Fp32(lanes[number]))]
+            m.d.comb += result[number].eq(Mux(use, unit.o.as_value(), lanes[number]))
+        return Mux(use, finished, valid), result
+
+    def _limit(self, m: Module, name: str, limit: Value, maximum: int, valid: Value, lanes: Any) -> tuple[Value, Any]:
+        """The greater of each lane and ``limit``, or the lesser."""
+        return self._step(
+            m, name, self.config.tail.clamp.use, valid, lanes,
+            lambda lane: once(MinMax, FP32, self.params.arith.compare),
+            lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(limit)), unit.i.maximum.eq(maximum)],
+        )  # fmt: skip
+
+    def _moving(self, m: Module, name: str, enters: Value, latency: int) -> tuple[Value, Value]:
+        """Enable of units of this latency, and whether a result leaves them."""
+        moving = Signal(latency, name=f"{name}_moving")
+        m.d.sync += moving.eq(Cat(enters, moving))
+        return enters | moving[:-1].any(), moving[-1]
+
+    def _convert(self, m: Module, valid: Value, lanes: Any) -> tuple[Value, Any]:
+        """To BF16 in the upper half of a lane, or to INT32."""
+        config, depth = self.config.tail, self.params.arith.convert
+        to_integer = config.conversion == Conversion.INT32
+        stochastic = config.conversion == Conversion.BF16_STOCHASTIC
+        use = config.conversion != Conversion.NONE
+        active, finished = self._moving(m, "convert", valid & use, depth)
+        result = Signal(lane_words(self.params), name="convert_result")
+        seeds = self._seeds(m, stochastic)
+        for number, lane in enumerate(lanes):
+            m.submodules[f"random_{number}"] = random = Lfsr()
+            m.submodules[f"round_{number}"] = rounding = once(Fp32ToBf16, min(BF16_DEPTH, depth))
+            m.submodules[f"integer_{number}"] = integer = once(FloatToInteger, FP32, SCALAR_BITS, depth)
+            m.d.comb += [
+                random.en.eq(valid & stochastic),
+                random.load.eq(seeds.load == number + 1),
+                random.seed.eq(seeds.state),
+                rounding.en.eq(active & ~to_integer),
+                rounding.i.value.eq(Fp32(lane)),
+                rounding.i.stochastic.eq(stochastic),
+                rounding.i.random.eq(random.o),
+                integer.en.eq(active & to_integer),
+                integer.i.value.eq(Fp32(lane)),
+            ]
+            rounded = Value.cast(rounding.o)
+            if rounding.latency < depth:
+                m.submodules[f"round_wait_{number}"] = wait = Delayed(BF16.width, depth - rounding.latency)
+                m.d.comb += [wait.en.eq(rounding.en), wait.i.eq(rounded)]
+                rounded = wait.o
+            narrow = Cat(C(0, BF16_LOW), rounded)
+            m.d.comb += result[number].eq(Mux(use, Mux(to_integer, integer.o, narrow), lane))
+        return Mux(use, finished, valid), result
+
+    def _seeds(self, m: Module, stochastic: Value) -> Any:
+        """Walks from seed to seed, one lane a cycle, after ``start``."""
+        m.submodules.seeds = seeds = Seeds(self.params.lanes)
+        m.d.comb += [
+            seeds.start.eq(self.start & stochastic),
+            seeds.seed.eq(self.config.tail.seed),
+            self.ready.eq(seeds.load == 0),
+        ]
+        return seeds
+
+
+class Seeds(wiring.Component):
+    """Start states of the lanes' random-number registers, each 2^24 steps after the one before.
+
+    - ``load``: lane ``load`` - 1 is to take ``state``; 0 when all have theirs, ``lanes`` cycles after ``start``.
+    - Golden model: :func:`golden_model.numerics.lane_seeds`.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        width = lfsr_params.WIDTH
+        super().__init__({"start": In(1), "seed": In(width), "load": Out(range(lanes + 1)), "state": Out(width)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        with m.If(self.start):
+            m.d.sync += [self.load.eq(1), self.state.eq(_far(Mux(self.seed.any(), self.seed, 1)))]
+        with m.Elif(self.load != 0):
+            m.d.sync += [self.load.eq(Mux(self.load == self.lanes, 0, self.load + 1)), self.state.eq(_far(self.state))]
+        return m
+
+
+def _far(state: Value) -> Value:
+    """The state 2^24 steps later: linear, so each bit is a parity of some bits of ``state``."""
+    images = _far_images()
+    width = lfsr_params.WIDTH
+    rows = [sum((images[bit] >> row & 1) << bit for bit in range(width)) for row in range(width)]
+    return Cat((state & row).xor() for row in rows)
+
+
+def _far_images() -> list[int]:
+    """What becomes of each single bit: one step, squared as often as the exponent says."""
+    toggle = sum(1 << tap for tap in lfsr_params.TAPS)
+    images = [(1 << bit >> 1) ^ (toggle if bit == 0 else 0) for bit in range(lfsr_params.WIDTH)]
+    for _ in range(lfsr_params.LANE_STEPS_LOG2):
+        images = [_image(images, image) for image in images]
+    return images
+
+
+def _image(images: list[int], state: int) -> int:
+    result = 0
+    for bit, image in enumerate(images):
+        if state >> bit & 1:
+            result ^= image
+    return result

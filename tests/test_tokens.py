@@ -1,0 +1,20 @@
+"""Token counters and the hand-over of buffers, proved."""
+
+import pytest
+
+from verif.formal import ProofError, prove
+from verif.proofs.handover import HandoverSpecification, TokenSpecification
+
+
+def test_tokens_are_neither_made_nor_lost() -> None:
+    prove(TokenSpecification(), "tokens", mode="prove", depth=2)
+
+
+@pytest.mark.parametrize("buffers", [1, 2, 3])
+def test_a_buffer_is_free_or_full_or_held_by_one_side_whatever_the_timing(buffers: int) -> None:
+    prove(HandoverSpecification(buffers), f"handover_{buffers}", mode="prove", depth=2)
+
+
+def test_the_proof_fails_if_the_writer_is_told_of_one_buffer_too_many() -> None:
+    with pytest.raises(ProofError):
+        prove(HandoverSpecification(2, too_many=1), "handover_too_many", mode="bmc", depth=8)

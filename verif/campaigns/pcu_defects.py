@@ -1,0 +1,186 @@
+"""Deliberate defects of the PCU and its counters, each small and plausible, and the test that must notice it."""
+
+from verif.defects import Defect
+
+RANDOM = "tests/test_pcu.py::test_200_random_programs_equal_the_golden_model_under_random_stalls"
+DIRECTED = "tests/test_pcu.py::test_directed_programs_are_exact_and_as_fast_as_they_should_be"
+CHAIN = "tests/test_control.py::test_the_chain_runs_through_the_iterations_of_the_golden_model"
+REGISTERS = "tests/test_config.py::test_a_commit_makes_the_shadow_active_and_nothing_else_does"
+
+DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        "an accumulator in flight is not waited for",
+        "hdl/pcu/header.py",
+        "return Cat(matches).any() & ~step.first",
+        "return 0",
+        RANDOM,
+    ),
+    Defect(
+        "the bypass looks at no slot",
+        "hdl/pcu/systolic.py",
+        "bypass = in_flight[-1] & (kept.slot == self.step.slot)",
+        "bypass = in_flight[-1]",
+        DIRECTED,
+    ),
+    Defect(
+        "the broadcast block plays on at the end of a tile",
+        "hdl/pcu/inputs.py",
+        "self.columns | self.tile_end | (k == lanes - 1)",
+        "self.columns | (k == lanes - 1)",
+        DIRECTED,
+    ),
+    Defect(
+        "the second half of a wide vector is the first again",
+        "hdl/pcu/inputs.py",
+        "Cat(half, fifo.r_data), _upper",
+        "Cat(half, half), _upper",
+        RANDOM,
+    ),
+    Defect(
+        "an issue does not wait for room",
+        "hdl/pcu/header.py",
+        "no_room = step.emit & ~self.room",
+        "no_room = 0",
+        RANDOM,
+    ),
+    Defect(
+        "tokens leave with the first stage of a tile",
+        "hdl/pcu/systolic.py",
+        "Mux(last, head.token_out, 0)",
+        "Mux(stage == 0, head.token_out, 0)",
+        RANDOM,
+    ),
+    Defect(
+        "every stage of a tile sends a token",
+        "hdl/pcu/systolic.py",
+        "Mux(last, head.token_out, 0)",
+        "head.token_out",
+        RANDOM,
+    ),
+    Defect(
+        "an exchange below the shift wraps round",
+        "hdl/pcu/simd.py",
+        "if below >= 0 else config.constant",
+        "if below >= 0 else self._register(config.exchange.register, below + self.params.lanes)",
+        RANDOM,
+    ),
+    Defect(
+        "a selection looks at one bit of its condition",
+        "hdl/pcu/simd.py",
+        "self._register(config.condition, number).any()",
+        "self._register(config.condition, number)[0]",
+        RANDOM,
+    ),
+    Defect(
+        "sums start from +0",
+        "hdl/pcu/config.py",
+        "Operation.ADD: 0x8000_0000,",
+        "Operation.ADD: 0x0000_0000,",
+        "tests/test_pcu_golden.py::test_a_running_sum_of_negative_zeros_is_a_negative_zero",
+    ),
+    Defect(
+        "a later equal wins an arg-max",
+        "hdl/pcu/reduce.py",
+        "differ = ~found.zeros & ~found.equal",
+        "differ = ~found.zeros",
+        RANDOM,
+    ),
+    Defect(
+        "the index of an arg forgets its base",
+        "hdl/pcu/reduce.py",
+        "root.index + queue.head.base",
+        "root.index",
+        RANDOM,
+    ),
+    Defect(
+        "reduced values leave in every iteration",
+        "hdl/pcu/reduce.py",
+        "finished & step.emit",
+        "finished",
+        DIRECTED,
+    ),
+    Defect(
+        "the mask compares without a sign",
+        "hdl/pcu/tail.py",
+        "number > margin.as_signed()",
+        "number > margin",
+        RANDOM,
+    ),
+    Defect(
+        "the mask drops its last lane",
+        "hdl/pcu/tail.py",
+        "number > margin.as_signed()",
+        "number >= margin.as_signed()",
+        DIRECTED,
+    ),
+    Defect(
+        "random numbers are used up by every cycle",
+        "hdl/pcu/tail.py",
+        "random.en.eq(valid & stochastic)",
+        "random.en.eq(stochastic)",
+        RANDOM,
+    ),
+    Defect(
+        "seeds of neighbouring lanes are one",
+        "hdl/pcu/tail.py",
+        "0, self.load + 1)), self.state.eq(_far(self.state))]",
+        "0, self.load + 1))]",
+        RANDOM,
+    ),
+    Defect(
+        "the beats of a wide result change places",
+        "hdl/pcu/outputs.py",
+        "Mux(sent[0], words[half:], words[:half])",
+        "Mux(sent[0], words[:half], words[half:])",
+        DIRECTED,
+    ),
+    Defect(
+        "a scalar is sent again while its result waits",
+        "hdl/pcu/outputs.py",
+        "sent.eq(~leaves & (sent | sends))",
+        "sent.eq(~leaves & sends)",
+        RANDOM,
+    ),
+    Defect(
+        "done does not wait for the drain",
+        "hdl/pcu/pcu.py",
+        "~header.issue & drain.idle & outputs.idle",
+        "~header.issue & outputs.idle",
+        RANDOM,
+    ),
+    Defect(
+        "a scalar operand is popped in every iteration",
+        "hdl/pcu/header.py",
+        "(fire & port.enable & _at(chain.last, port.pop))",
+        "(fire & port.enable)",
+        RANDOM,
+    ),
+    Defect(
+        "a token is not taken",
+        "hdl/pcu/header.py",
+        "counter.take.eq(fire & due)",
+        "counter.take.eq(fire & due & 0)",
+        DIRECTED,
+    ),
+    Defect(
+        "a counter forgets its stride when it wraps",
+        "hdl/control/counters.py",
+        "self.value[i].eq(0), at_first",
+        "at_first",
+        CHAIN,
+    ),
+    Defect(
+        "a popped limit of one runs twice",
+        "hdl/control/counters.py",
+        "at_last[i].eq(limit.value <= 1)",
+        "at_last[i].eq(limit.value == 0)",
+        CHAIN,
+    ),
+    Defect(
+        "a write goes to the active configuration",
+        "hdl/config.py",
+        "        with m.If(self.commit):\n",
+        "        with m.If(self.commit | self.bus.write):\n",
+        REGISTERS,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Hypothesis strategies that draw legal programs of the units, simplest first."""
