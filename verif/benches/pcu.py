@@ -1,9 +1,11 @@
 """Bench of :class:`hdl.pcu.pcu.PCU`: programs, data, stalls; every output compared with the golden model."""
 
+import json
 import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import cocotb
@@ -17,6 +19,7 @@ from hdl.config import STATUS_BASE
 from hdl.params import PCUParams
 from hdl.pcu.config import SharedSource
 from hdl.pcu.pcu import PCU
+from verif import pcu_coverage
 from verif import pcu_kernels as kernels
 from verif.forall import forall, stalls
 from verif.strategies.pcu import programs, supply
@@ -24,6 +27,9 @@ from verif.streams import Bench, BenchError, Stalls
 
 EXAMPLES = "OPENRDU_EXAMPLES"
 """Environment variable: random programs to run."""
+
+COVERAGE = "OPENRDU_COVERAGE"
+"""Environment variable: file to which the random programs' coverage is written, as JSON."""
 
 
 def design(lanes: int = 4, stages: int = 2, fifo_depth: int = 4) -> PCU:
@@ -251,8 +257,7 @@ async def a_token_serves_once_and_is_awaited(dut: Any) -> None:
     run = plan(bench.params, program, random_supply(bench.params, rng))
     assert run.outputs.tokens_in == (0, 3, 0, 0)
     await bench.load(assemble(bench.params, program))
-    for name, beats in (("vector_in__0", run.inputs.vectors[0]),):
-        bench.bench.send(name, [{"elements": beat.tolist(), "sequence": 0} for beat in beats])
+    bench.bench.send("vector_in__0", [{"elements": beat.tolist(), "sequence": 0} for beat in run.inputs.vectors[0]])
     dut.start.value = 1
     await bench.bench.step()
     dut.start.value = 0
@@ -269,11 +274,16 @@ async def a_token_serves_once_and_is_awaited(dut: Any) -> None:
 async def any_legal_program_does_what_the_golden_model_says(dut: Any) -> None:
     bench = await PCUBench.start(dut)
     examples = int(os.environ.get(EXAMPLES, "200"))
+    covered: set[pcu_coverage.Bin] = set()
 
     async def check(program: PCUProgram, data: int, gaps: Stalls, pressure: Stalls) -> None:
         await bench.bench.reset(1)
         bench.stall(gaps, pressure)
-        await bench.run(plan(bench.params, program, supply(bench.params, program, data)))
+        run = plan(bench.params, program, supply(bench.params, program, data))
+        await bench.run(run)
+        covered.update(pcu_coverage.hit(bench.params, assemble(bench.params, program), gaps, pressure))
 
     seeds = st.integers(0, (1 << 16) - 1)
     await forall(check, examples=examples, program=programs(bench.params), data=seeds, gaps=stalls(), pressure=stalls())
+    if report := os.environ.get(COVERAGE):
+        Path(report).write_text(json.dumps(sorted(covered)))

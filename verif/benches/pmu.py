@@ -13,7 +13,18 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from cocotb.triggers import FallingEdge
 from numpy.typing import NDArray
 
-from coe_mapping.assembler.pmu import Counter, Event, Pipeline, PMUProgram, Region, Register, Stage, assemble, divide
+from coe_mapping.assembler.pmu import (
+    Bit,
+    Counter,
+    Event,
+    Pipeline,
+    PMUProgram,
+    Region,
+    Register,
+    Stage,
+    assemble,
+    divide,
+)
 from golden_model import ecc
 from golden_model import pmu as golden
 from golden_model.pmu import VectorBeats
@@ -36,6 +47,7 @@ DIRECTED = [
     "a_conflict_stalls_one_side_at_a_time_and_is_counted",
     "a_table_written_by_replication_is_looked_up_in_every_lane",
     "a_gather_takes_its_address_from_a_scalar",
+    "predicates_keep_exactly_the_accesses_they_name",
     "a_writer_stops_when_every_buffer_is_full_and_a_reader_when_none_is",
 ]
 NOTHING = VectorBeats(np.zeros((0, 1), np.uint16), np.zeros(0, np.int64))
@@ -224,7 +236,7 @@ def plain_rows(params: PMUParams, rows: int, **settings: Any) -> Pipeline:
 @cocotb.test()
 async def random_programs_equal_the_golden_model_under_random_stalls(dut: Any) -> None:
     """As many as the environment says."""
-    pmu = await PMUBench.start(dut)
+    pmu = await PMUBench.start(dut, watchdog=600)
     bench, params = pmu.bench, pmu.params
     await fill(pmu)
 
@@ -401,6 +413,21 @@ async def a_gather_takes_its_address_from_a_scalar(dut: Any) -> None:
     out = await pmu.run(program, scalars=((), (), places, ()))
     flat = store.T.reshape(-1)
     assert (out.vector.elements == np.stack([flat[p : p + lanes] for p in places])).all()
+
+
+@cocotb.test()
+async def predicates_keep_exactly_the_accesses_they_name(dut: Any) -> None:
+    """A tensor interleaved over several PMUs: each keeps its range, or the addresses with its bit."""
+    pmu = await PMUBench.start(dut)
+    params, lanes = pmu.params, pmu.params.lanes
+    await fill(pmu)
+    flat = pmu.memory(0).T.reshape(-1)
+    count = (params.rows - 2) * lanes
+    read = Pipeline(Region(0, params.rows), (Counter(count, 1),), (Register(counters=(0,)),))
+    out = await pmu.run(PMUProgram(read=replace(read, keep_range=(5, 9))))
+    assert (out.vector.elements == [flat[a : a + lanes] for a in range(4)]).all()
+    out = await pmu.run(PMUProgram(read=replace(read, keep_bit=Bit(0, 2))))
+    assert (out.vector.elements == [flat[a : a + lanes] for a in range(count) if a & 4]).all()
 
 
 @cocotb.test()

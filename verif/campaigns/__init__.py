@@ -3,6 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from verif.campaign import Part
-from verif.campaigns import arith
+from verif.campaigns import arith, pcu, pmu
 
-BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {"arith": arith.parts}
+BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {"arith": arith.parts, "pmu": pmu.parts, "pcu": pcu.parts}

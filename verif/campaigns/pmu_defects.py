@@ -21,7 +21,7 @@ DEFECTS = [
         "hdl/pmu/address.py",
         "address < config.range.high",
         "address <= config.range.high",
-        RANDOM,
+        DIRECTED,
     ),
     Defect("a negative lane limit means all lanes", "hdl/pmu/address.py", "Mux(negative, 0, ", "Mux(0, 0, ", RANDOM),
     Defect(

@@ -146,6 +146,7 @@ def pipeline_of(
         return c.integer(1, REGISTERS - 1) if c.chance(one_in) else None
 
     low = c.integer(0, params.lanes * 4) if c.chance(4) else None
+    widths = [2 * params.lanes, params.lanes, 1, 7, params.lanes * params.rows]
     lanes = range(params.lanes)
     permutations: list[Any] = [None, None, tuple(reversed(lanes)), tuple(c.pick(lanes) for _ in lanes)]
     return Pipeline(
@@ -159,7 +160,7 @@ def pipeline_of(
         tile_row=None if mode is Mode.LOOKUP else register(2),
         limit=register(4),
         sequence=register(2) if side is Side.READ else None,
-        keep_range=None if low is None else (low, low + c.integer(1, params.lanes * params.rows)),
+        keep_range=None if low is None else (low, low + c.pick(widths)),
         keep_bit=Bit(c.integer(0, REGISTERS - 1), c.integer(0, 4)) if c.chance(6) else None,
         mode=mode,
         pitch=c.integer(1, 3) if mode is Mode.COLUMN else 0,
