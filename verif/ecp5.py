@@ -80,24 +80,25 @@ class Registered(wiring.Component):
     @property
     def registers(self) -> int:
         """How many flip-flops the harness adds."""
-        return sum(len(Value.cast(own)) for own, _ in self._inputs())
+        return sum(len(own) for flow, own, _ in self._ports() if flow is In)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.inner = inner = self._inner
-        for own, its in self._inputs():
-            register = Signal(len(Value.cast(own)), reset_less=True)
-            m.d.sync += register.eq(Value.cast(own))
-            m.d.comb += Value.cast(its).eq(register)
-        for name, member in inner.signature.members.items():
-            if member.flow is not In:
-                m.d.comb += Value.cast(getattr(self, name)).eq(Value.cast(getattr(inner, name)))
+        m.submodules.inner = self._inner
+        for flow, own, its in self._ports():
+            if flow is In:
+                register = Signal(len(own), reset_less=True)
+                m.d.sync += register.eq(own)
+                m.d.comb += its.eq(register)
+            else:
+                m.d.comb += own.eq(its)
         return m
 
-    def _inputs(self) -> Iterator[tuple[Any, Any]]:
-        for name, member in self._inner.signature.members.items():
-            if member.flow is In:
-                yield getattr(self, name), getattr(self._inner, name)
+    def _ports(self) -> Iterator[tuple[Any, Value, Value]]:
+        """Every leaf port: its flow, its value here, its value in the component."""
+        mine, its = (owner.signature.flatten(owner) for owner in (self, self._inner))
+        for (_, member, own), (_, _, inner) in zip(mine, its, strict=True):
+            yield member.flow, Value.cast(own), Value.cast(inner)
 
 
 def measure(component: wiring.Component, name: str, seeds: Sequence[int] = (1, 2, 3)) -> Figures:

@@ -48,6 +48,21 @@ DECLARED = (
     Figure("arith_defects_caught", "defects", "==", "arith_defects_planted", "make verify ONLY=arith"),
     Figure("fma_ecp5_lut4", "LUT4", "<", 833, "make fpga-units"),
     Figure("fma_ecp5_mhz", "MHz, median of the seeds", ">=", 100, "make fpga-units"),
+    Figure("pcu_gemm_steady_utilisation", "of peak, fill and drain apart", ">=", 0.99, "make verify ONLY=pcu"),
+    Figure("pcu_gemm_k512_utilisation", "of peak, end to end", ">=", 0.97, "make verify ONLY=pcu"),
+    *(
+        figure
+        for unit in ("pcu", "pmu")
+        for figure in (
+            Figure(f"{unit}_random_configs", "programs", ">=", 2_000, f"make verify ONLY={unit}"),
+            Figure(f"{unit}_mismatches", "of the programs run", "==", 0, f"make verify ONLY={unit}"),
+            Figure(f"{unit}_coverage", "of the bins", ">", 0.98, f"make verify ONLY={unit}"),
+            Figure(f"{unit}_defects_planted", "defects", ">=", 15, f"make verify ONLY={unit}"),
+            Figure(f"{unit}_defects_caught", "defects", "==", f"{unit}_defects_planted", f"make verify ONLY={unit}"),
+            Figure(f"{unit}_nano_ecp5_mhz", "MHz, median of the seeds", ">=", 60, "make fpga-units"),
+        )
+    ),
+    Figure("pcu_sim_ns_per_mac", "ns, one core", "<=", 60, "make bench ONLY=pcu"),
     Figure("golden_gemm_512_s", "s, median", "<", 2.0, "make bench ONLY=arith"),
 )
 
