@@ -1,0 +1,1 @@
+"""Address generation and coalescing units: streams between the network and memory."""

@@ -1,0 +1,1 @@
+"""The way in and out: host registers, launch sequencer, configuration bus."""

@@ -1,0 +1,1 @@
+"""Memory tiers: the port every requester has, channel controllers, the DMA between tiers."""

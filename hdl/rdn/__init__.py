@@ -1,0 +1,1 @@
+"""The reconfigurable dataflow network: switches of three fabrics."""

@@ -1,0 +1,1 @@
+"""The top-level network: joins requesters and memory channels."""
