@@ -14,6 +14,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.errors import ParameterError
+from hdl.fields import Fields, form
 from hdl.params import SCALAR_BITS
 
 ADDRESS_BITS = 8
@@ -23,7 +24,7 @@ STATUS_BASE = 1 << (ADDRESS_BITS - 1)
 
 def word_count(layout: data.Layout) -> int:
     """Configuration words that ``layout`` takes."""
-    return int(-(-layout.size // SCALAR_BITS))
+    return int(-(-form(layout).size // SCALAR_BITS))
 
 
 def pack(layout: data.StructLayout, values: Mapping[str, Any]) -> list[int]:
@@ -32,13 +33,12 @@ def pack(layout: data.StructLayout, values: Mapping[str, Any]) -> list[int]:
     Raises:
         ParameterError: a field that the layout does not have, or a value that does not fit its field.
     """
-    _check(layout, values, "")
-    bits = layout.const(values).as_bits()
+    bits = form(layout).pack(values)
     return [bits >> SCALAR_BITS * i & 0xFFFF_FFFF for i in range(word_count(layout))]
 
 
-def unpack(layout: data.StructLayout, words: Sequence[int]) -> data.Const:
-    """The struct constant that these words hold: fields read as attributes or items.
+def unpack(layout: data.StructLayout, words: Sequence[int]) -> Fields:
+    """The struct that these words hold: fields read as attributes or items, numbers as plain integers.
 
     Raises:
         ParameterError: the number of words is not that of the layout.
@@ -46,30 +46,7 @@ def unpack(layout: data.StructLayout, words: Sequence[int]) -> data.Const:
     if len(words) != word_count(layout):
         raise ParameterError(f"{len(words)} configuration words given, the layout takes {word_count(layout)}")
     bits = sum(word << SCALAR_BITS * i for i, word in enumerate(words))
-    return layout.from_bits(bits & ((1 << layout.size) - 1))
-
-
-def _check(layout: data.Layout, values: Any, path: str) -> None:
-    """Walks ``values`` beside ``layout`` so that an error names the field, which Amaranth's own message does not."""
-    if isinstance(layout, data.StructLayout | data.ArrayLayout) and isinstance(values, Mapping | Sequence):
-        items = values.items() if isinstance(values, Mapping) else enumerate(values)
-        members = dict(layout)
-        for key, value in items:
-            if key not in members:
-                raise ParameterError(
-                    f"configuration field {path}{key} does not exist; there are {', '.join(map(str, members))}"
-                )
-            _check_value(members[key].shape, value, f"{path}{key}")
-
-
-def _check_value(shape: Any, value: Any, path: str) -> None:
-    if isinstance(shape, data.Layout):
-        _check(shape, value, f"{path}.")
-        return
-    number = getattr(value, "value", value)
-    width = data.StructLayout({"value": shape}).size
-    if isinstance(number, int) and not -(1 << (width - 1)) <= number < 1 << width:
-        raise ParameterError(f"configuration field {path}: {number} does not fit its {width} bits")
+    return Fields(form(layout), bits & ((1 << form(layout).size) - 1))
 
 
 def config_port() -> wiring.Signature:

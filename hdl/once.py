@@ -6,8 +6,11 @@ that :func:`hdl.verilog.emit` adds to the text. Amaranth's own simulator cannot 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
@@ -15,6 +18,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 
 _made: dict[str, wiring.Component] = {}
+_files: dict[str, Path] = {}
 _wanted: dict[str, wiring.Component] = {}
 
 
@@ -42,18 +46,29 @@ def once(make: Callable[..., wiring.Component], *arguments: Any, **options: Any)
     name = f"{make.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     if name not in _made:
         _made[name] = make(*arguments, **options)
+        _files[name] = Path(inspect.getfile(make))
     return Once(name, _made[name])
 
 
-def modules(component: wiring.Component, name: str) -> Iterator[tuple[str, str]]:
-    """(name, RTLIL) of ``component`` and of every module it stands for, each once."""
+def source_file(name: str) -> Path:
+    """Where the class of the block ``name`` is written."""
+    return _files[name]
+
+
+@dataclass(frozen=True)
+class Text:
+    """The RTLIL of one component and what is below it; ``uses``: the components it stands for by instances."""
+
+    name: str
+    rtlil: str
+    uses: Mapping[str, wiring.Component]
+
+
+def convert(component: wiring.Component, name: str) -> Text:
+    """``component`` as module ``name``."""
     with _collecting() as wanted:
-        yield name, rtlil.convert(component, name=name, emit_src=False)
-        done: set[str] = set()
-        while pending := [part for part in wanted if part not in done]:
-            for part in pending:
-                done.add(part)
-                yield part, rtlil.convert(wanted[part], name=part, emit_src=False)
+        text = rtlil.convert(component, name=name, emit_src=False)
+        return Text(name, text, dict(wanted))
 
 
 @contextmanager
