@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from golden_model.address import alu, held, initial, signed
 from golden_model.control import Iterations, iterations
 from golden_model.numerics import from_bits, to_bf16, to_bits, to_fp32
 from hdl.arith.formats import BF16, FP32
@@ -40,7 +41,8 @@ class VectorBeats:
 class Outputs:
     """What a program leaves: streams, memory of shape (lanes, rows), and counts of what it did and consumed.
 
-    ``tokens``: pulses sent on each wire. ``consumed``: beats of each vector input, words of each scalar input.
+    ``tokens``: pulses sent on each wire. ``consumed_*``: beats, words and pulses taken from each input.
+    ``writes``, ``reads``: accesses kept.
     ``out_of_range``: whether a (write, read) lane lay outside its region.
     """
 
@@ -50,6 +52,7 @@ class Outputs:
     tokens: tuple[int, ...]
     consumed_vectors: tuple[int, int]
     consumed_scalars: tuple[int, ...]
+    consumed_tokens: tuple[int, ...]
     writes: int
     reads: int
     out_of_range: tuple[bool, bool]
@@ -92,8 +95,8 @@ def run(
     inputs = [np.asarray(stream, np.uint32) for stream in scalars]
     sequences = vectors[0].sequence[:: 2 if config.write.convert else 1]
     loops = {side: _loops(params, config, side, inputs) for side in SIDES}
-    alu = {Side.WRITE: range(config.split), Side.READ: range(config.split, params.alu_stages)}
-    accesses = {side: _accesses(params, config, side, loops[side], alu[side], inputs, sequences) for side in SIDES}
+    stages = {Side.WRITE: range(config.split), Side.READ: range(config.split, params.alu_stages)}
+    accesses = {side: _accesses(params, config, side, loops[side], stages[side], inputs, sequences) for side in SIDES}
     write, read = accesses[Side.WRITE], accesses[Side.READ]
     data = _write_data(config, vectors[0], len(write.rows))
     if config.read.mode == Mode.LOOKUP.value:
@@ -105,12 +108,13 @@ def run(
         vector=_read_data(config, result, read),
         scalars=tuple(_scalar_out(config.scalar_out[k], loops, accesses) for k in range(params.SCALAR_OUTPUTS)),
         memory=store,
-        tokens=tuple(int(_events(config.token_out[i], loops).sum()) for i in range(params.TOKENS)),
+        tokens=tuple(int(_ends(config.token_out[i], loops).sum()) for i in range(params.TOKENS)),
         consumed_vectors=(
             len(write.rows) * (2 if config.write.convert else 1),
             len(read.rows) if config.read.mode == Mode.LOOKUP.value else 0,
         ),
         consumed_scalars=tuple(_consumed(config, j, loops) for j in range(params.SCALAR_INPUTS)),
+        consumed_tokens=tuple(int(_begins(config.token_in[i], loops).sum()) for i in range(params.TOKENS)),
         writes=int(write.kept.sum()),
         reads=int(read.kept.sum()),
         out_of_range=(write.refused, read.refused),
@@ -125,16 +129,23 @@ def _loops(params: PMUParams, config: Any, side: Side, scalars: Sequence[Words])
     return Iterations(none, none, none == 0, none == 0, (0,) * params.SCALAR_INPUTS)
 
 
-def _events(event: Any, loops: dict[Side, Iterations]) -> Flags:
-    """Iterations at which an event of ``{side, boundary}`` happens at the end."""
+def _ends(event: Any, loops: dict[Side, Iterations]) -> Flags:
+    """Iterations of the side of ``event`` that are the last of its boundary."""
     if event.side == Side.NONE.value:
         return np.zeros(0, np.bool_)
     return loops[Side(event.side)].last(event.boundary)
 
 
+def _begins(event: Any, loops: dict[Side, Iterations]) -> Flags:
+    """Iterations of the side of ``event`` that are the first of its boundary."""
+    if event.side == Side.NONE.value:
+        return np.zeros(0, np.bool_)
+    return loops[Side(event.side)].first(event.boundary)
+
+
 def _consumed(config: Any, j: int, loops: dict[Side, Iterations]) -> int:
     """Words taken from scalar input ``j``, as limits and as operands."""
-    return sum(loops[side].popped[j] for side in SIDES) + int(_events(config.scalar_in[j], loops).sum())
+    return sum(loops[side].popped[j] for side in SIDES) + int(_ends(config.scalar_in[j], loops).sum())
 
 
 def _accesses(
@@ -149,11 +160,11 @@ def _accesses(
     """The addresses of one pipeline: registers, ALU stages, predicate; then rows and banks relative to the region."""
     pipeline = config.write if side is Side.WRITE else config.read
     operands = _operands(params, config, side, loops, scalars, sequences)
-    registers = [_initial(pipeline.registers[k], loops.value, operands) for k in range(REGISTERS)]
+    registers = [initial(pipeline.registers[k], loops.value, operands) for k in range(REGISTERS)]
     for k in stages:
         stage = config.alu[k]
         if stage.op != AddressOp.NONE.value:
-            registers[stage.destination] = _alu(stage, registers)
+            registers[stage.destination] = alu(stage, registers)
     address, kept = registers[pipeline.address], np.ones(len(loops), np.bool_)
     if pipeline.bit.enable:
         kept &= (registers[pipeline.bit.register] >> pipeline.bit.position & 1).astype(np.bool_)
@@ -161,7 +172,7 @@ def _accesses(
         kept &= (pipeline.range.low <= address) & (address < pipeline.range.high)
         address = (address - pipeline.range.low) & MASK
     rows, banks = _places(params, pipeline, address, registers)
-    limit = _signed(registers[pipeline.limit.register]) if pipeline.limit.enable else np.full(len(kept), params.lanes)
+    limit = signed(registers[pipeline.limit.register]) if pipeline.limit.enable else np.full(len(kept), params.lanes)
     handed = loops.last(pipeline.buffer.boundary) if pipeline.buffer.enable else np.zeros(len(kept), np.bool_)
     return _Accesses(
         rows=rows,
@@ -193,74 +204,8 @@ def _operands(
     for j in range(params.SCALAR_INPUTS):
         event = config.scalar_in[j]
         if event.side == side.value and count:
-            operands[Addend.SCALAR_0.value + j] = _held(scalars[j], loops.last(event.boundary), j)
+            operands[Addend.SCALAR_0.value + j] = held(scalars[j], loops.last(event.boundary), j)
     return operands
-
-
-def _held(stream: Words, popped: Flags, j: int) -> Integers:
-    """The head of scalar input ``j`` in every iteration; ``popped`` says after which it is taken."""
-    places: Integers = np.cumsum(popped) - popped
-    if places[-1] >= len(stream):
-        raise ParameterError(
-            f"PMU: the program takes {places[-1] + 1} words from scalar input {j}, {len(stream)} given"
-        )
-    return stream[places].astype(np.int64)
-
-
-def _initial(register: Any, values: Integers, operands: dict[int, Integers]) -> Integers:
-    chosen = [i for i in range(values.shape[1]) if register.counters >> i & 1]
-    total: Integers = register.constant + values[:, chosen].sum(axis=1) + operands[register.addend]
-    return total & MASK
-
-
-def _signed(values: Integers) -> Integers:
-    return np.asarray(values ^ 0x8000_0000) - 0x8000_0000
-
-
-def _alu(stage: Any, registers: Sequence[Integers]) -> Integers:
-    """One stage on 32-bit values held in int64."""
-    a = registers[stage.a]
-    b = np.full_like(a, stage.constant) if stage.b_constant else registers[stage.b]
-    match AddressOp(stage.op):
-        case AddressOp.ADD:
-            result = a + b
-        case AddressOp.SUBTRACT:
-            result = a - b
-        case AddressOp.MULTIPLY:
-            result = _product(a, stage.constant)
-        case AddressOp.MULTIPLY_SUBTRACT:
-            result = b - _product(a, stage.constant)
-        case AddressOp.DIVIDE:
-            k = np.uint64(stage.constant)
-            total = a.astype(np.uint64) * k + (k if stage.increment else np.uint64(0))
-            result = (total >> np.uint64(32 + stage.shift)).astype(np.int64)
-        case AddressOp.SHIFT_LEFT:
-            result = (a << (b & 31)) & MASK
-        case AddressOp.SHIFT_RIGHT:
-            result = a >> (b & 31)
-        case AddressOp.AND:
-            result = a & b
-        case AddressOp.EXTRACT:
-            result = a >> stage.shift & ((1 << stage.width) - 1)
-        case AddressOp.SHIFT_SET:
-            result = a << stage.shift | b & ((1 << stage.shift) - 1)
-        case AddressOp.LESS:
-            result = (_signed(a) < _signed(b)).astype(np.int64)
-        case AddressOp.EQUAL:
-            result = (a == b).astype(np.int64)
-        case AddressOp.SELECT:
-            result = np.where(registers[stage.c] & 1, a, b)
-        case AddressOp.MIN:
-            result = np.minimum(_signed(a), _signed(b))
-        case AddressOp.MAX:
-            result = np.maximum(_signed(a), _signed(b))
-        case AddressOp.NONE:
-            result = registers[stage.destination]
-    return np.asarray(result) & MASK
-
-
-def _product(a: Integers, k: int) -> Integers:
-    return (a.astype(np.uint64) * np.uint64(k) & np.uint64(MASK)).astype(np.int64)
 
 
 def _places(
@@ -362,4 +307,4 @@ def _scalar_out(output: Any, loops: dict[Side, Iterations], accesses: dict[Side,
     if output.side == Side.NONE.value:
         return np.zeros(0, np.int64)
     values: Integers = accesses[Side(output.side)].registers[output.register]
-    return values[_events(output, loops)]
+    return values[_ends(output, loops)]

@@ -18,6 +18,7 @@ from rich.table import Table
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16, FP32
 from hdl.arith.multiply_add import MultiplyAdd
+from scripts import bench_units
 from verif import figures, operands
 from verif.sim import compile_python
 from verif.sources import ROOT
@@ -58,7 +59,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def arith() -> Iterator[Row]:
+def arith() -> Iterator[Row | bench_units.Speed]:
     """The golden GEMM beside BLAS, which adds in any order; the multiply-add on RTL beside the golden."""
     rng = np.random.default_rng(1)
     a, b = (rng.standard_normal((GEMM, GEMM)).astype(bfloat16) for _ in range(2))
@@ -84,7 +85,11 @@ def arith() -> Iterator[Row]:
     )
 
 
-BLOCKS = {"arith": arith}
+BLOCKS: dict[str, Callable[[], Iterator[Row | bench_units.Speed]]] = {
+    "arith": arith,
+    "pcu": bench_units.pcu,
+    "pmu": bench_units.pmu,
+}
 
 
 def main() -> None:
@@ -94,7 +99,10 @@ def main() -> None:
     table = Table("what", "median", "peer", "its median", "ratio", title=f"speeds, {RUNS} runs in turn")
     rows = {block: list(BLOCKS[block]()) for block in blocks}
     for row in (row for block in blocks for row in rows[block]):
-        table.add_row(row.what, f"{row.seconds:.4f} s", row.peer, f"{row.peer_seconds:.4f} s", f"{row.ratio:.2f}")
+        if isinstance(row, bench_units.Speed):
+            table.add_row(row.what, f"{row.cycles_per_s:,.0f} cycles/s", row.note)
+        else:
+            table.add_row(row.what, f"{row.seconds:.4f} s", row.peer, f"{row.peer_seconds:.4f} s", f"{row.ratio:.2f}")
     Console(width=None if Console().is_terminal else 150).print(table)
     out = ROOT / "build" / "bench"
     out.mkdir(parents=True, exist_ok=True)

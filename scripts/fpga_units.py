@@ -1,7 +1,9 @@
-"""``make fpga-units``: area and clock of every arithmetic unit on an ECP5-85F, speed grade 6, by open tools.
+"""``make fpga-units``: area and clock of the units on an ECP5-85F, speed grade 6, by open tools.
 
-Yosys and nextpnr, three seeds a unit, a register on every input (``verif/ecp5.py``). Prints the table, writes
-``build/fpga/units.json`` and, when all units were asked for, ``docs/fpga_units.md``. Results are kept by Verilog text.
+Yosys and nextpnr, three seeds a unit, a register on every input (``verif/ecp5.py``). Prints the table and writes
+``build/fpga/units.json``; when all arithmetic units were asked for also ``docs/fpga_units.md``, and when PCU or PMU
+were, their rows of ``docs/fpga.md``. Results are kept by Verilog text. The fabric's units (``pcu_*``, ``pmu_*``) take
+many minutes each and are measured only when ``--only`` names them.
 """
 
 import argparse
@@ -20,6 +22,9 @@ from hdl.arith.multiply import Multiply
 from hdl.arith.multiply_add import MultiplyAdd
 from hdl.arith.special import SpecialFunction
 from hdl.catalogue import UNITS
+from hdl.params import DEMO, NANO
+from hdl.pcu.pcu import PCU
+from hdl.pmu.pmu import PMU
 from verif import ecp5, figures
 from verif.sources import ROOT
 
@@ -33,8 +38,17 @@ ROWS: dict[str, Callable[[], wiring.Component]] = {
     **{f"add_bf16_{d}": partial(Add, BF16, d) for d in (4, 8)},
     **{f"add_fp32_{d}": partial(Add, FP32, d) for d in (4, 8)},
     **{f"special_function_{d}": partial(SpecialFunction, depth=d) for d in (8, 12)},
-    **{name: make for name, make in UNITS.items() if not name.startswith(("multiply", "add", "special"))},
+    **{name: make for name, make in UNITS.items() if not name.startswith(("multiply", "add", "special", "pcu", "pmu"))},
 }
+FABRIC: dict[str, Callable[[], wiring.Component]] = {
+    f"{unit}_{preset.name}": partial(make, getattr(preset, unit))
+    for preset in (NANO, DEMO)
+    for unit, make in (("pcu", PCU), ("pmu", PMU))
+}
+CLAIMED_CLOCKS = ("pcu_nano", "pmu_nano")
+"""Rows whose median clock is the figure of that name."""
+FABRIC_PAGE = ROOT / "docs" / "fpga.md"
+NOT_PLACED = "too large"
 HEADINGS = ("unit", "LUT4", "CCU2C", "LUT4 sites", "FF", "MULT18", "block RAM", "MHz: worst", "median", "best")
 PUBLIC = (
     "| public: BF16 FMA, 9 stages (key2/amaranth-fp, Yosys estimate) | 833 | | | 489 | 1 | | | | |",
@@ -46,6 +60,8 @@ PUBLIC = (
 def cells(name: str, measured: ecp5.Figures) -> list[str]:
     area, clock = measured.area, sorted(measured.mhz)
     counts = (area.lut4, area.ccu2c, measured.comb, area.ff, area.mult18, area.block_ram)
+    if not clock:
+        return [name, *map(str, (area.lut4, area.ccu2c, "", area.ff, area.mult18, area.block_ram)), NOT_PLACED, "", ""]
     return [name, *map(str, counts), f"{clock[0]:.1f}", f"{measured.median_mhz:.1f}", f"{clock[-1]:.1f}"]
 
 
@@ -66,19 +82,35 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_rows(page: str, measured: dict[str, ecp5.Figures]) -> str:
+    """``page`` with the rows of these units in its table, and where their slowest paths run, replaced."""
+    lines = page.splitlines()
+    for name, row in measured.items():
+        new = f"| {' | '.join([*cells(name, row), *row.limits])} |"
+        (at,) = (number for number, line in enumerate(lines) if line.startswith(f"| {name} |"))
+        lines[at] = new
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: make fpga-units ONLY=multiply_add")
     parser.add_argument("--only", default="", help="only units whose name begins so")
     only = parser.parse_args().only
-    chosen = {name: make for name, make in ROWS.items() if name.startswith(only)}
+    offered = {**ROWS, **FABRIC} if only else ROWS
+    chosen = {name: make for name, make in offered.items() if name.startswith(only)}
     if not chosen:
-        parser.error(f"no unit's name begins with {only!r}; there are {', '.join(ROWS)}")
+        parser.error(f"no unit's name begins with {only!r}; there are {', '.join(offered)}")
     console = Console(highlight=False)
     measured = {}
     for done, (name, make) in enumerate(chosen.items(), 1):
-        measured[name] = ecp5.measure(make(), name)
+        measured[name] = ecp5.measure(make(), name, say=partial(console.print, markup=False))
         row = measured[name]
-        console.print(f"[{done}/{len(chosen)}] {name}: {row.area.lut4} LUT4, {row.median_mhz:.1f} MHz", markup=False)
+        clock = f"{row.median_mhz:.1f} MHz" if row.mhz else f"{NOT_PLACED} for the device"
+        console.print(f"[{done}/{len(chosen)}] {name}: {row.area.lut4} LUT4, {clock}", markup=False)
+        if name in CLAIMED_CLOCKS:
+            figures.record(f"{name}_ecp5_mhz", row.median_mhz)
+        if name in FABRIC:  # at once: the next unit may take an hour
+            FABRIC_PAGE.write_text(with_rows(FABRIC_PAGE.read_text(), {name: row}))
     rows = [cells(name, row) for name, row in measured.items()]
     table = Table(*HEADINGS, title="ECP5-85F, speed grade 6")
     for row_cells in rows:

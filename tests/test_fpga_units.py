@@ -6,6 +6,8 @@ import pytest
 
 from hdl.arith.formats import BF16
 from hdl.arith.multiply import Multiply
+from hdl.errors import ToolError
+from scripts import fpga_units
 from verif import ecp5
 
 
@@ -18,9 +20,40 @@ def test_a_multiplier_goes_through_and_is_remembered(tmp_path: Path, monkeypatch
     assert first.area.ff == BF16.width  # its own result register; the harness's registers are not its area
     assert 0 < first.area.lut4 + 2 * first.area.ccu2c <= first.comb
     assert 20 < first.median_mhz < 400
+    assert all("." in end or "_" in end for end in first.limits), f"the slowest path runs between {first.limits}"
 
     def synthesised_again(*_: object) -> None:
         raise AssertionError("the result was not kept")
 
     monkeypatch.setattr(ecp5, "_synthesised", synthesised_again)
     assert ecp5.measure(Multiply(BF16, BF16, 1), "multiply_flow", seeds=(1,)) == first
+
+
+def test_a_placement_that_takes_too_long_is_stopped_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ecp5, "CACHE", tmp_path)
+    with pytest.raises(ToolError, match=r"stopped after 0 s on multiply_flow, seed 7; the last it said"):
+        ecp5.measure(Multiply(BF16, BF16, 1), "multiply_flow", seeds=(7,), timeout_s=0.1)
+    assert not list(tmp_path.iterdir()), "a measurement that failed was kept"
+
+
+def test_a_unit_that_the_device_has_no_room_for_is_not_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ecp5, "CACHE", tmp_path)
+    monkeypatch.setattr(ecp5, "MULTIPLIERS", 0)
+    steps: list[str] = []
+    figures = ecp5.measure(Multiply(BF16, BF16, 1), "multiply_flow", seeds=(1,), say=steps.append)
+    assert figures.area.mult18 == 1
+    assert figures.mhz == ()
+    assert steps == ["multiply_flow: synthesis"]
+    page = "# Title\n| unit | MHz |\n| multiply_flow | not measured |\n| other | 1 |\n"
+    told = fpga_units.with_rows(page, {"multiply_flow": figures})
+    title, _, row, other = told.splitlines()
+    assert (title, other) == ("# Title", "| other | 1 |")
+    assert row.startswith("| multiply_flow | ")
+    assert f"| {fpga_units.NOT_PLACED} |" in row
+
+
+def test_the_page_has_a_row_for_every_unit_of_the_fabric() -> None:
+    page = fpga_units.FABRIC_PAGE.read_text()
+    assert [name for name in fpga_units.FABRIC if page.count(f"| {name} |") != 1] == []

@@ -2,6 +2,7 @@
 
 from hdl.params import TEST
 from hdl.pcu import manual
+from hdl.pcu.config import pcu_layout
 from verif.sources import ROOT
 
 
@@ -13,5 +14,5 @@ def test_the_tables_in_the_manual_are_those_of_the_layout() -> None:
 
 
 def test_every_meaning_in_the_manual_is_that_of_a_field() -> None:
-    names = {name for name, _ in manual.fields(manual.pcu_layout(TEST.pcu))}
+    names = {name for name, _ in manual.fields(pcu_layout(TEST.pcu))}
     assert names == set(manual.MEANINGS)

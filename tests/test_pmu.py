@@ -11,20 +11,28 @@ from hdl.config import STATUS_BASE
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.config import Error, Side, Status
 from hdl.pmu.pmu import PMU
-from verif.benches.pmu import DIRECTED, EXAMPLES, public, sizes
+from verif.benches.pmu import EXAMPLES, public, sizes
+from verif.lint import complaints
 from verif.sim import compile_python, run_bench
 
 BENCH = "verif.benches.pmu"
+DIRECTED = "verif.benches.pmu_directed"
+MEMORIES = public(sizes())
 
 
 def test_200_random_programs_equal_the_golden_model_under_random_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EXAMPLES, "200")
-    run_bench(BENCH, test="random_programs", public=public(sizes()))
+    run_bench(BENCH, test="random_programs", public=MEMORIES)
 
 
-def test_directed_programs_transpose_double_buffer_look_up_gather_and_share_banks() -> None:
+def test_directed_programs_equal_numpy_and_keep_their_rates() -> None:
     """One simulation, a test a pattern; a failure says which."""
-    assert set(run_bench(BENCH, test="|".join(DIRECTED), public=public(sizes())).tests) == set(DIRECTED)
+    assert run_bench(DIRECTED, name="pmu", public=MEMORIES).tests
+
+
+def test_verilog_of_the_smallest_unit_with_ecc_is_clean() -> None:
+    """Other sizes: ``make verify ONLY=pmu``."""
+    assert complaints(PMU(PMUParams(lanes=2, rows=16, groups=2, alu_stages=2, fifo_depth=2, ecc=True)), "pmu") == ""
 
 
 class Faulty:
@@ -82,8 +90,13 @@ class Faulty:
         return self.model["bus__read_data"]
 
 
-def test_a_flipped_bit_in_memory_is_corrected_and_counted_and_two_are_reported() -> None:
-    pmu = Faulty()
+@pytest.fixture(scope="module")
+def faulty() -> Faulty:
+    return Faulty()
+
+
+def test_a_flipped_bit_in_memory_is_corrected_and_counted_and_two_are_reported(faulty: Faulty) -> None:
+    pmu = faulty
     elements = np.random.default_rng(3).integers(0, 1 << 16, (pmu.ROWS, pmu.PARAMS.lanes)).astype(np.uint16)
     pmu.write(elements)
     assert (pmu.read() == elements).all()
@@ -103,8 +116,26 @@ def test_a_flipped_bit_in_memory_is_corrected_and_counted_and_two_are_reported()
     assert pmu.status(Status.ERRORS) == Error.UNCORRECTABLE
 
 
-def test_a_token_that_finds_its_counter_full_is_reported() -> None:
-    pmu = Faulty()
+def test_every_word_with_at_most_one_flip_is_right_and_every_double_flip_is_counted(
+    faulty: Faulty, rng: np.random.Generator
+) -> None:
+    """All words of the memory at once, none, one or two bits flipped in each; singles in both banks of a row too."""
+    width = ecc.code_width(ELEMENT_BITS)
+    elements = rng.integers(0, 1 << 16, (faulty.ROWS, faulty.PARAMS.lanes)).astype(np.uint16)
+    for _ in range(20):
+        faulty.write(elements)
+        flips = rng.integers(0, 3, elements.shape)
+        for (row, bank), count in np.ndenumerate(flips):
+            for bit in rng.choice(width, count, replace=False):
+                faulty.words[bank][row] ^= 1 << int(bit)
+        assert (faulty.read() == elements)[flips < 2].all()
+        counts = [faulty.status(word) for word in (Status.CORRECTED, Status.DETECTED)]
+        assert counts == [(flips == 1).sum(), (flips == 2).sum()]
+        assert faulty.status(Status.ERRORS) == (Error.UNCORRECTABLE if (flips == 2).any() else 0)
+
+
+def test_a_token_that_finds_its_counter_full_is_reported(faulty: Faulty) -> None:
+    pmu = faulty
     pmu.start(PMUProgram(read=pmu.rows(), token_in=(Event(Side.READ, 0),)))
     pmu.model.tick(30)
     assert pmu.status(Status.WAIT_TOKEN) > 10

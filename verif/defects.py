@@ -61,10 +61,13 @@ def caught(defect: Defect) -> bool:
         target = copy / defect.file
         target.write_text(planted(defect, target.read_text()))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", defect.test]
-        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment["OPENRDU_BUILD"] = str(
-            ROOT / "build"
-        )  # built simulations are kept by content, so all may share them
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(copy),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENRDU_BUILD": str(ROOT / "build"),  # built simulations are kept by content, so all may share them
+            "OPENRDU_NO_SHRINK": "1",
+        }
         process = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     if process.returncode == 0:
         return False

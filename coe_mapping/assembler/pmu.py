@@ -10,76 +10,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coe_mapping.assembler.address import (
+    WORD_LIMIT,
+    Bit,
+    Counter,
+    Register,
+    Stage,
+    chain_values,
+    check_loops,
+    check_registers,
+    check_stages,
+    divide,
+    immediate,
+    modulo,
+    read_chain,
+    read_registers,
+    read_stages,
+    register_values,
+)
 from hdl.config import pack, unpack
-from hdl.control.counters import COUNT_BITS
 from hdl.control.tokens import TOKEN_BITS
 from hdl.params import SCALAR_BITS, PMUParams, require
-from hdl.pmu.config import REGISTERS, Addend, AddressOp, Mode, Side, bank_shifts, pmu_layout
+from hdl.pmu.config import REGISTERS, Mode, Side, bank_shifts, pmu_layout
 
-COUNT_LIMIT = 1 << COUNT_BITS
-WORD_LIMIT = 1 << SCALAR_BITS
-
-
-@dataclass(frozen=True)
-class Counter:
-    """One loop: ``limit`` iterations, 0, stride, 2 * stride, ...; ``scalar``: the limit is popped from that input."""
-
-    limit: int = 1
-    stride: int = 0
-    scalar: int | None = None
-
-
-@dataclass(frozen=True)
-class Register:
-    """What a register starts an iteration with: the sum of a constant, counters' values, and a scalar input or the
-    sequence id of the write data."""
-
-    constant: int = 0
-    counters: tuple[int, ...] = ()
-    scalar: int | None = None
-    sequence: bool = False
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One ALU operation, see :class:`hdl.pmu.config.AddressOp`. ``a``, ``b``, ``c``, ``destination`` are registers;
-    with ``b_constant`` the second operand is ``constant`` instead."""
-
-    op: AddressOp = AddressOp.NONE
-    destination: int = 0
-    a: int = 0
-    b: int = 0
-    c: int = 0
-    b_constant: bool = False
-    constant: int = 0
-    shift: int = 0
-    width: int = 0
-    increment: bool = False
-
-
-def immediate(op: AddressOp, destination: int, a: int, value: int) -> Stage:
-    """``destination = a op value``."""
-    return Stage(op, destination, a, b_constant=True, constant=value % WORD_LIMIT)
-
-
-def divide(destination: int, a: int, divisor: int) -> Stage:
-    """``destination = a // divisor``, exact for every 32-bit a (A. Robison, "N-bit unsigned division via N-bit
-    multiply-add", ARITH 2005): multiply by the reciprocal rounded down or up, whichever errs little enough."""
-    require(1 <= divisor < WORD_LIMIT, f"PMU: divisor {divisor} is not in 1..{WORD_LIMIT - 1}")
-    shift = divisor.bit_length() - 1
-    if divisor == 1 << shift:
-        return Stage(AddressOp.DIVIDE, destination, a, constant=WORD_LIMIT - 1, shift=shift, increment=True)
-    quotient, rest = divmod(1 << (SCALAR_BITS + shift), divisor)
-    if divisor - rest <= 1 << shift:
-        return Stage(AddressOp.DIVIDE, destination, a, constant=quotient + 1, shift=shift)
-    return Stage(AddressOp.DIVIDE, destination, a, constant=quotient, shift=shift, increment=True)
-
-
-def modulo(destination: int, a: int, modulus: int, quotient: int) -> tuple[Stage, Stage]:
-    """``quotient = a // modulus; destination = a % modulus``: two stages; register ``quotient`` must not be ``a``."""
-    require(quotient != a, f"PMU: modulo: the quotient would overwrite register {a}, which the second stage reads")
-    remainder = Stage(AddressOp.MULTIPLY_SUBTRACT, destination, a=quotient, b=a, constant=modulus)
-    return divide(quotient, a, modulus), remainder
+__all__ = [
+    "Bit",
+    "Counter",
+    "Event",
+    "PMUProgram",
+    "Pipeline",
+    "Region",
+    "Register",
+    "ScalarOut",
+    "Stage",
+    "assemble",
+    "check",
+    "disassemble",
+    "divide",
+    "immediate",
+    "modulo",
+]
 
 
 @dataclass(frozen=True)
@@ -88,14 +58,6 @@ class Region:
 
     base: int
     rows: int
-
-
-@dataclass(frozen=True)
-class Bit:
-    """Bit ``position`` of ``register``."""
-
-    register: int
-    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -210,17 +172,11 @@ def _optional(register: int | None) -> dict[str, int]:
 def _pipeline(params: PMUParams, p: Pipeline | None) -> dict[str, Any]:
     if p is None:
         return {}
-    counters = [
-        {"limit": c.limit, "stride": c.stride, "source": 0 if c.scalar is None else c.scalar + 1} for c in p.counters
-    ]
     low, high = p.keep_range or (0, 0)
     return {
         "enable": 1,
-        "chain": {"depth": len(p.counters), "counters": counters},
-        "registers": [
-            {"constant": r.constant, "counters": sum(1 << i for i in r.counters), "addend": _addend(r)}
-            for r in p.registers
-        ],
+        "chain": chain_values(p.counters),
+        "registers": register_values(p.registers),
         "address": p.address,
         "tile_row": _optional(p.tile_row),
         "limit": _optional(p.limit),
@@ -236,12 +192,6 @@ def _pipeline(params: PMUParams, p: Pipeline | None) -> dict[str, Any]:
     }
 
 
-def _addend(register: Register) -> Addend:
-    if register.sequence:
-        return Addend.SEQUENCE
-    return Addend.NONE if register.scalar is None else Addend(Addend.SCALAR_0.value + register.scalar)
-
-
 def disassemble(params: PMUParams, words: Sequence[int]) -> PMUProgram:
     """The program in ``words``; assembling it again gives the same words.
 
@@ -249,8 +199,7 @@ def disassemble(params: PMUParams, words: Sequence[int]) -> PMUProgram:
         ParameterError: the number of words is wrong.
     """
     config: Any = unpack(pmu_layout(params), words)
-    used = max((k + 1 for k in range(params.alu_stages) if config.alu[k].as_bits()), default=0)
-    stages = [_read_stage(config.alu[k]) for k in range(max(used, config.split))]
+    stages = read_stages(config.alu, at_least=config.split)
     return PMUProgram(
         write=_read_pipeline(config.write, stages[: config.split]),
         read=_read_pipeline(config.read, stages[config.split :]),
@@ -269,25 +218,13 @@ def _read_event(event: Any) -> Event | None:
     return Event(Side(event.side), event.boundary) if event.side else None
 
 
-def _read_stage(s: Any) -> Stage:
-    flags = bool(s.b_constant), s.constant, s.shift, s.width, bool(s.increment)
-    return Stage(AddressOp(s.op), s.destination, s.a, s.b, s.c, *flags)
-
-
-def _read_register(r: Any) -> Register:
-    chosen = tuple(i for i in range(int(r.counters).bit_length()) if r.counters >> i & 1)
-    scalar = r.addend - Addend.SCALAR_0.value
-    return Register(r.constant, chosen, scalar if scalar >= 0 else None, r.addend == Addend.SEQUENCE.value)
-
-
 def _read_pipeline(p: Any, stages: list[Stage]) -> Pipeline | None:
     if not p.enable:
         return None
-    counters = [p.chain.counters[i] for i in range(p.chain.depth)]
     return Pipeline(
         region=Region(p.region.base, p.region.rows),
-        counters=tuple(Counter(c.limit, c.stride, c.source - 1 if c.source else None) for c in counters),
-        registers=tuple(_read_register(r) for r in p.registers),
+        counters=read_chain(p.chain),
+        registers=read_registers(p.registers),
         stages=tuple(stages),
         address=p.address,
         tile_row=p.tile_row.register if p.tile_row.enable else None,
@@ -311,7 +248,7 @@ def check(params: PMUParams, program: PMUProgram) -> None:
     for side, name in ((Side.WRITE, "write"), (Side.READ, "read")):
         pipeline = program.side(side)
         if pipeline is not None:
-            _check_loops(params, pipeline, f"PMU {name} pipeline")
+            check_loops(pipeline.counters, params.COUNTERS, params.SCALAR_INPUTS, f"PMU {name} pipeline")
             _check_addresses(params, pipeline, f"PMU {name} pipeline")
     _check_sides(program)
     _check_stages(params, program)
@@ -326,33 +263,8 @@ def check(params: PMUParams, program: PMUProgram) -> None:
     )
 
 
-def _check_loops(params: PMUParams, p: Pipeline, what: str) -> None:
-    require(len(p.counters) <= params.COUNTERS, f"{what}: {len(p.counters)} counters, the chain has {params.COUNTERS}")
-    for i, c in enumerate(p.counters):
-        popped = c.scalar is not None
-        require(
-            (popped and c.limit == 0) or 1 <= c.limit < COUNT_LIMIT,
-            f"{what}: counter {i}: limit {c.limit} is not in 1..{COUNT_LIMIT - 1}",
-        )
-        require(0 <= c.stride < COUNT_LIMIT, f"{what}: counter {i}: stride {c.stride} is not in 0..{COUNT_LIMIT - 1}")
-        require(
-            c.scalar is None or 0 <= c.scalar < params.SCALAR_INPUTS,
-            f"{what}: counter {i}: there is no scalar input {c.scalar}, only {params.SCALAR_INPUTS}",
-        )
-
-
 def _check_addresses(params: PMUParams, p: Pipeline, what: str) -> None:
-    require(len(p.registers) <= REGISTERS, f"{what}: {len(p.registers)} registers, there are {REGISTERS}")
-    for k, r in enumerate(p.registers):
-        require(0 <= r.constant < WORD_LIMIT, f"{what}: register {k}: constant {r.constant} does not fit 32 bits")
-        require(
-            all(0 <= i < len(p.counters) for i in r.counters) and list(r.counters) == sorted(set(r.counters)),
-            f"{what}: register {k}: counters {r.counters} must be ascending and among the {len(p.counters)} in use",
-        )
-        require(
-            not (r.sequence and r.scalar is not None),
-            f"{what}: register {k}: either a scalar or the sequence id can be added, not both",
-        )
+    check_registers(p.registers, len(p.counters), what)
     named = {"address": p.address, "tile_row": p.tile_row, "limit": p.limit, "sequence": p.sequence}
     if p.keep_bit:
         named["keep_bit"] = p.keep_bit.register
@@ -404,15 +316,7 @@ def _check_stages(params: PMUParams, program: PMUProgram) -> None:
         f"PMU: {write} ALU stages to write and {read} to read are more than the {params.alu_stages} there are",
     )
     for pipeline in (program.write, program.read):
-        for k, s in enumerate(pipeline.stages if pipeline else ()):
-            require(
-                all(0 <= r < REGISTERS for r in (s.destination, s.a, s.b, s.c)),
-                f"PMU: ALU stage {k}: registers {s.destination}, {s.a}, {s.b}, {s.c} must be among {REGISTERS}",
-            )
-            require(
-                0 <= s.constant < WORD_LIMIT and 0 <= s.shift < SCALAR_BITS and 0 <= s.width <= SCALAR_BITS,
-                f"PMU: ALU stage {k}: constant {s.constant}, shift {s.shift} or width {s.width} does not fit 32 bits",
-            )
+        check_stages(pipeline.stages if pipeline else (), "PMU")
 
 
 def _check_buffers(params: PMUParams, program: PMUProgram) -> None:

@@ -189,27 +189,35 @@ def _count(event: Any, happens: NDArray[np.bool_]) -> int:
 def _vector_outputs(
     config: Any, loops: Iterations, results: _Results, lanes: Words
 ) -> tuple[tuple[Beats, ...], tuple[NDArray[np.uint16], ...]]:
-    wide = Conversion(config.tail.conversion) in (Conversion.NONE, Conversion.INT32)
-    sources = [(lanes, wide), (lanes, wide)]
-    if config.side.enable:
-        side_wide = bool(config.side.wide)
-        sources[1] = (results.side if side_wide else simd.rounded_to_bf16(results.side), side_wide)
+    sources = [(lanes, Conversion(config.tail.conversion))] * 2
+    if config.side.enable and config.side.wide:
+        sources[1] = (results.side, Conversion.NONE)
+    elif config.side.enable:
+        sources[1] = (simd.rounded_to_bf16(results.side), Conversion.BF16)
     counters = [c for c in range(COUNTERS) if int(config.sequence.counters) >> c & 1]
     sequence = int(config.sequence.constant) + loops.value[:, counters].sum(axis=1)[results.iteration]
     sequence = sequence + results.stage * int(config.sequence.stage)
     beats, sequences = [], []
-    for port, (words, two) in zip(config.vector_out, sources, strict=True):
+    for port, (words, conversion) in zip(config.vector_out, sources, strict=True):
         sent = _at(loops, results, port.boundary) & bool(port.enable)
-        beats.append(_packed(words[sent], two))
-        steps = np.arange(2 if two else 1) * int(config.sequence.beat)
-        sequences.append((sequence[sent, np.newaxis] + steps).reshape(-1).astype(np.uint16))
+        packed, ids = _packed(words[sent], sequence[sent], conversion, int(config.sequence.beat))
+        beats.append(packed)
+        sequences.append(ids.astype(np.uint16))
     return tuple(beats), tuple(sequences)
 
 
-def _packed(words: Words, two: bool) -> Beats:
-    if two:
-        return np.ascontiguousarray(words).view("<u2").reshape(-1, words.shape[1])
-    return (words >> np.uint32(16)).astype(np.uint16)
+def _packed(
+    words: Words, sequence: NDArray[np.int64], conversion: Conversion, stride: int
+) -> tuple[Beats, NDArray[np.int64]]:
+    """Beats of vectors (n, lanes), and their sequence ids: two a vector, one a vector, or one of two vectors."""
+    n, lanes = words.shape
+    if conversion in (Conversion.NONE, Conversion.INT32):
+        beats = np.ascontiguousarray(words).view("<u2").reshape(-1, lanes)
+        return beats, (sequence[:, np.newaxis] + np.arange(2) * stride).reshape(-1)
+    if conversion is Conversion.INT8:
+        pairs = np.pad(words.astype(np.uint8), ((0, n % 2), (0, 0)))
+        return pairs.reshape(-1, 2 * lanes).view("<u2"), sequence[np.minimum(np.arange(1, n + 1, 2), n - 1)]
+    return (words >> np.uint32(16)).astype(np.uint16), sequence
 
 
 def _scalar_outputs(

@@ -107,4 +107,6 @@ def _converted(tail: Any, x: Words) -> Words:
         return rounded_to_bf16(x, golden.draws(golden.lane_seeds(int(tail.seed), x.shape[1]), len(x)))
     if conversion is Conversion.INT32:
         return words_of(golden.to_int32(floats(x)))
+    if conversion is Conversion.INT8:
+        return words_of(golden.to_int8(floats(x)).astype(np.int32))
     return x

@@ -25,6 +25,8 @@ REGISTERS = PCUParams.VECTOR_INPUTS
 SHARED = 4
 """Shared values: 32-bit words that an iteration carries for all lanes, each a counter's value or a scalar input."""
 BOUNDARY = range(COUNTERS + 1)
+BYTE_BITS = 8
+"""Width of an INT8 result."""
 
 
 class Mode(enum.Enum):
@@ -106,12 +108,13 @@ class SharedSource(enum.Enum):
 
 
 class Conversion(enum.Enum):
-    """Format of the tail's result. 32-bit formats leave as two beats, BF16 as one."""
+    """Format of the tail's result. 32-bit formats leave as two beats, BF16 as one, INT8 as two vectors a beat."""
 
     NONE = 0  # FP32 or INT32, as it is
     BF16 = 1  # to nearest even
     BF16_STOCHASTIC = 2
     INT32 = 3  # to nearest even
+    INT8 = 4  # to nearest even, saturated
 
 
 class ScalarSource(enum.Enum):
@@ -229,3 +232,16 @@ IDENTITY: dict[Operation, int] = {
     Operation.INT_MAX: 0x8000_0000,
 }
 """Operations that can accumulate, and what they start from: op(identity, a) = a, canonical if a float."""
+
+STALL_CAUSES = (
+    *(f"vector_in_{j}" for j in range(PCUParams.VECTOR_INPUTS)),
+    *(f"scalar_in_{j}" for j in range(PCUParams.SCALAR_INPUTS)),
+    "token",
+    "accumulator",
+    "output_room",
+    "counter_limit",
+)
+"""Why an iteration waits; in each cycle one cause is counted."""
+
+STATUS = ("busy", "fires", *(f"stall_{cause}" for cause in STALL_CAUSES), "tokens_lost")
+"""Status words in order of address; they count cycles and events since the last commit."""

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.control.counters import CounterChain
 from hdl.control.tokens import TokenCounter
 from hdl.params import ELEMENT_BITS, SCALAR_BITS, PCUParams
-from hdl.pcu.config import COUNTERS, REGISTERS, SHARED, Mode, SharedSource, pcu_layout
+from hdl.pcu.config import COUNTERS, REGISTERS, SHARED, STALL_CAUSES, Mode, SharedSource, pcu_layout
 from hdl.pcu.inputs import BroadcastBuffer, InitialBuffer, ScalarInput, VectorInput, lane_words
 from hdl.streams import SEQUENCE_BITS, scalar_stream, vector_stream
 
@@ -17,7 +17,8 @@ from hdl.streams import SEQUENCE_BITS, scalar_stream, vector_stream
 def context_layout(params: PCUParams) -> data.StructLayout:
     """What an emitting iteration sends beside its vectors to the tail and the outputs.
 
-    ``margin``: the highest lane that the mask keeps. The rest are events, and values for the tail and the outputs.
+    ``margin``: the highest lane that the mask keeps. ``final``: no result of this start follows. The rest are events,
+    and values for the tail and the outputs.
     """
     return data.StructLayout(
         {
@@ -27,6 +28,7 @@ def context_layout(params: PCUParams) -> data.StructLayout:
             "vector_out": params.VECTOR_OUTPUTS,
             "scalar_out": params.SCALAR_OUTPUTS,
             "token_out": params.TOKENS,
+            "final": 1,
         }
     )
 
@@ -48,17 +50,9 @@ class Header(wiring.Component):
     - ``issue`` stands with ``step``, ``registers``, ``broadcast``, ``initial`` and ``context`` for one cycle.
     - ``emits``: in the cycle before, an issue that will emit; ``room``: it may.
     - ``flush`` empties the inputs and forgets tokens.
-    - ``stalls``: one of the causes, in the order of :attr:`CAUSES`, in each cycle in which an iteration waits.
+    - ``stalls``: one of the causes, in the order of
+      :data:`hdl.pcu.config.STALL_CAUSES`, in each cycle in which an iteration waits.
     """
-
-    CAUSES = (
-        *(f"vector_in_{j}" for j in range(PCUParams.VECTOR_INPUTS)),
-        *(f"scalar_in_{j}" for j in range(PCUParams.SCALAR_INPUTS)),
-        "token",
-        "accumulator",
-        "output_room",
-        "counter_limit",
-    )
 
     def __init__(self, params: PCUParams, distances: dict[Mode, int]) -> None:
         """``distances``: in each mode, least cycles between issues that accumulate into one slot."""
@@ -81,7 +75,7 @@ class Header(wiring.Component):
                 "context": Out(context_layout(params)),
                 "busy": Out(1),
                 "fires": Out(1),
-                "stalls": Out(len(self.CAUSES)),
+                "stalls": Out(len(STALL_CAUSES)),
                 "token_lost": Out(1),
             }
         )
@@ -104,11 +98,13 @@ class Header(wiring.Component):
 
         causes = Cat(missing_vectors, missing_scalars, missing_token, conflict, no_room)
         waiting = chain.valid & causes.any()
+        first_cause = Signal.like(causes)
         m.d.comb += [
             fire.eq(chain.valid & ~causes.any()),
             chain.step.eq(fire),
             self.emits.eq(fire & step.emit),
-            self.stalls.eq(Cat(Mux(waiting, causes & (~causes + 1), 0), chain.busy & ~chain.valid)),
+            first_cause.eq(causes & (~causes + 1)),
+            self.stalls.eq(Cat(Mux(waiting, first_cause, 0), chain.busy & ~chain.valid)),
         ]
         m.d.sync += self.issue.eq(fire)
         with m.If(fire):
@@ -257,6 +253,7 @@ class Header(wiring.Component):
             Cat(context.shared).eq(Cat(shared)),
             context.margin.eq(mask.constant + choose(shared, mask.plus) - choose(shared, mask.minus)),
             context.sequence.eq(sum(moved, start=config.sequence.constant)),
+            context.final.eq(chain.last[0]),
             *(
                 getattr(context, kind).eq(Cat(port.enable & _at(chain.last, port.boundary) for port in ports))
                 for kind, ports in (

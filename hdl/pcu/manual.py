@@ -8,8 +8,7 @@ from amaranth.lib import data
 
 from hdl.config import STATUS_BASE, word_count
 from hdl.params import TEST, PCUParams
-from hdl.pcu.config import pcu_layout
-from hdl.pcu.pcu import PCU
+from hdl.pcu.config import STATUS, pcu_layout
 
 MEANINGS = {
     "mode": "which body the vectors go through",
@@ -116,7 +115,7 @@ def configuration_table(params: PCUParams) -> str:
 def status_table() -> str:
     """Markdown: word address and name of every status word."""
     lines = ["| address | word |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {STATUS_BASE + i} | {name} |" for i, name in enumerate(PCU.STATUS))])
+    return "\n".join([*lines, *(f"| {STATUS_BASE + i} | {name} |" for i, name in enumerate(STATUS))])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.params import ELEMENT_BITS, SCALAR_BITS, PCUParams
-from hdl.pcu.config import Conversion, ScalarSource, pcu_layout
+from hdl.pcu.config import BYTE_BITS, Conversion, ScalarSource, pcu_layout
 from hdl.pcu.header import context_layout
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.queues import Companion
@@ -22,7 +22,9 @@ class Outputs(wiring.Component):
 
     - ``reserve`` takes room for one result; ``room`` says that there is. ``idle``: none is on its way.
     - ``context_push``, ``result_push``, ``side_push``, ``index_push``: the parts, each in order, in any cycle.
-    - Throughput: one result a cycle, if it is one beat an output; two cycles if it is two.
+    - Throughput: one result a cycle, if it is at most one beat an output; two cycles if it is two.
+    - INT8 results: one waits for the next, and both leave as one beat, the first in the lower half, with the sequence
+      id of the second. The last of a start leaves alone if it must, zeros above it.
     - ``token_out``: pulses when the last beat of the result has entered its port's queue.
     """
 
@@ -68,11 +70,14 @@ class Outputs(wiring.Component):
         m.d.comb += [queues[name].pop.eq(leaves & use) for name, use in used.items()]
 
         wide = (self.config.tail.conversion == Conversion.NONE) | (self.config.tail.conversion == Conversion.INT32)
+        paired = self.config.tail.conversion == Conversion.INT8
         from_side = self.config.side.enable
         side = Mux(from_side, Cat(queues["side"].head), Cat(result))
         sent = [
-            self._vector(m, 0, whole, leaves, context, Cat(result), wide),
-            self._vector(m, 1, whole, leaves, context, side, Mux(from_side, self.config.side.wide, wide)),
+            self._vector(m, 0, whole, leaves, context, Cat(result), wide, paired),
+            self._vector(
+                m, 1, whole, leaves, context, side, Mux(from_side, self.config.side.wide, wide), paired & ~from_side
+            ),
             *(self._scalar(m, k, whole, leaves, context, result, queues["index"].head) for k in range(2)),
         ]
         m.d.comb += leaves.eq(whole & Cat(sent).all())
@@ -83,7 +88,17 @@ class Outputs(wiring.Component):
         m.d.comb += [self.room.eq(free != 0), self.idle.eq(free == self.in_flight)]
         return m
 
-    def _vector(self, m: Module, k: int, whole: Value, leaves: Value, context: Any, words: Value, wide: Value) -> Value:
+    def _vector(
+        self,
+        m: Module,
+        k: int,
+        whole: Value,
+        leaves: Value,
+        context: Any,
+        words: Value,
+        wide: Value,
+        paired: Value,
+    ) -> Value:
         """Sends the beats of one output; whether it has nothing left to send after this cycle."""
         layout = vector_layout(self.params.lanes)
         m.submodules[f"vector_{k}"] = fifo = SyncFIFOBuffered(width=layout.size, depth=PORT_DEPTH)
@@ -92,10 +107,13 @@ class Outputs(wiring.Component):
         sends, done = Signal(name=f"vector_{k}_sends"), Signal(name=f"vector_{k}_done")
         half = self.params.lanes * ELEMENT_BITS
         upper = Cat(words.word_select(i, SCALAR_BITS)[SCALAR_BITS - ELEMENT_BITS :] for i in range(self.params.lanes))
+        bytes_ = Cat(words.word_select(i, SCALAR_BITS)[:BYTE_BITS] for i in range(self.params.lanes))
+        waits, pair = self._pair(m, k, paired & ~context.final, bytes_, leaves & context.vector_out[k] & paired)
+        beats = Mux(wide, 2, ~waits)
         m.d.comb += [
-            sends.eq(whole & context.vector_out[k] & (sent < Mux(wide, 2, 1)) & fifo.w_rdy),
-            done.eq(~context.vector_out[k] | (sent + sends == Mux(wide, 2, 1))),
-            beat.elements.as_value().eq(Mux(wide, Mux(sent[0], words[half:], words[:half]), upper)),
+            sends.eq(whole & context.vector_out[k] & (sent < beats) & fifo.w_rdy),
+            done.eq(~context.vector_out[k] | (sent + sends == beats)),
+            beat.elements.as_value().eq(Mux(wide, Mux(sent[0], words[half:], words[:half]), Mux(paired, pair, upper))),
             beat.sequence.eq(context.sequence + Mux(sent[0], self.config.sequence.beat, 0)),
             fifo.w_en.eq(sends),
             fifo.w_data.eq(beat),
@@ -105,6 +123,15 @@ class Outputs(wiring.Component):
         ]
         m.d.sync += sent.eq(Mux(leaves, 0, sent + sends))
         return done
+
+    def _pair(self, m: Module, k: int, may_wait: Value, now: Value, leaves: Value) -> tuple[Value, Value]:
+        """Whether these bytes wait for the next result's, and the beat they make if they do not."""
+        waiting, first = Signal(name=f"vector_{k}_waiting"), Signal.like(now, name=f"vector_{k}_first")
+        waits = Signal(name=f"vector_{k}_waits")
+        m.d.comb += waits.eq(may_wait & ~waiting)
+        with m.If(leaves):
+            m.d.sync += [waiting.eq(waits), first.eq(now)]
+        return waits, Mux(waiting, Cat(first, now), now)
 
     def _scalar(self, m: Module, k: int, whole: Value, leaves: Value, context: Any, result: Any, index: Value) -> Value:
         """The same for a scalar output."""

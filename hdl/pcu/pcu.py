@@ -3,14 +3,15 @@
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.clock_gate import gated_domain
 from hdl.config import ConfigRegisters, config_port
 from hdl.once import once
 from hdl.params import SCALAR_BITS, PCUParams
-from hdl.pcu.config import REGISTERS, Mode, pcu_layout
+from hdl.pcu.config import REGISTERS, STATUS, Mode, pcu_layout
 from hdl.pcu.header import Header
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.outputs import Outputs
@@ -25,23 +26,22 @@ from hdl.streams import scalar_stream, vector_stream
 class PCU(wiring.Component):
     """Header, body (systolic or SIMD), reduction, tail, outputs; ``docs/pcu.md``.
 
-    - ``config``, ``commit``: the configuration bus. A commit also empties the inputs, so the streams of a program may
+    - ``bus``, ``commit``: the configuration bus. A commit also empties the inputs, so the streams of a program may
       arrive after it. Committing while the unit runs is an error of whoever does it.
     - ``start``: one-cycle pulse, after the commit; the same configuration may be started again and again, and then
       goes on reading its inputs where it left off.
     - ``done``: one-cycle pulse, when the last result of a start has entered its outputs' queues.
-    - Status words (:attr:`STATUS`) count from the last commit.
+    - Status words (:data:`hdl.pcu.config.STATUS`) count from the last commit.
     - Every output is registered; no combinational path leads from an input to an output.
     - Source: :func:`golden_model.pcu.run` computes the same to the bit.
     """
 
-    STATUS = ("busy", "fires", *(f"stall_{cause}" for cause in Header.CAUSES), "tokens_lost")
-
-    def __init__(self, params: PCUParams) -> None:
-        self.params = params
+    def __init__(self, params: PCUParams, gated: bool = False) -> None:
+        """``gated``: the body that the mode does not use is not clocked (:mod:`hdl.clock_gate`)."""
+        self.params, self.gated = params, gated
         super().__init__(
             {
-                "config": In(config_port()),
+                "bus": In(config_port()),
                 "commit": In(1),
                 "start": In(1),
                 "done": Out(1),
@@ -65,22 +65,29 @@ class PCU(wiring.Component):
         m = Module()
         params = self.params
         layout = pcu_layout(params)
-        m.submodules.registers = registers = ConfigRegisters(layout, len(self.STATUS))
-        wiring.connect(m, wiring.flipped(self.config), registers.bus)
+        m.submodules.registers = registers = ConfigRegisters(layout, len(STATUS))
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         config = registers.active
         distances = {
             Mode.SYSTOLIC: params.arith.multiply_add,
             Mode.SIMD: max(operation_latency(params.arith), params.arith.add),
         }
         m.submodules.header = header = Header(params, distances)
-        m.submodules.array = array = SystolicArray(params)
+        array, reduction, side = SystolicArray(params), Reduction(params), Side(params)
         m.submodules.drain = drain = Drain(params)
-        m.submodules.reduction = reduction = Reduction(params)
         m.submodules.tail = tail = Tail(params, self.in_flight)
-        m.submodules.side = side = Side(params)
         m.submodules.outputs = outputs = Outputs(params, self.in_flight)
         systolic, start = Signal(), Signal()
         m.d.comb += [registers.commit.eq(self.commit), systolic.eq(config.mode == Mode.SYSTOLIC)]
+        if self.gated:
+            gated_domain(m, "tiles", systolic)
+            gated_domain(m, "simd", ~systolic)
+        for name, block, domain in (
+            ("array", array, "tiles"),
+            ("reduction", reduction, "simd"),
+            ("side", side, "simd"),
+        ):
+            m.submodules[name] = self._clocked(block, domain)
         for block in (header, drain, reduction, tail, outputs):
             m.d.comb += block.config.eq(config)
         self._connect_ports(m, header, outputs)
@@ -129,6 +136,9 @@ class PCU(wiring.Component):
         ]
         self._status(m, registers, header, running)
         return m
+
+    def _clocked(self, block: Any, domain: str) -> Any:
+        return DomainRenamer(domain)(block) if self.gated else block
 
     def _connect_ports(self, m: Module, header: Header, outputs: Outputs) -> None:
         for mine, inner in (
@@ -184,7 +194,8 @@ class PCU(wiring.Component):
             traffic.registers.eq(header.registers),
         ]
         for s in range(self.params.stages):
-            m.submodules[f"stage_{s}"] = stage = once(SimdStage, self.params)
+            stage = once(SimdStage, self.params)
+            m.submodules[f"stage_{s}"] = self._clocked(stage, "simd")
             m.d.comb += [stage.config.eq(header.config.stages[s]), stage.i_valid.eq(valid), stage.i.eq(traffic)]
             valid, traffic = stage.o_valid, stage.o
         return SimpleNamespace(valid=valid, step=traffic.step, shared=traffic.shared, registers=traffic.registers)
@@ -193,7 +204,7 @@ class PCU(wiring.Component):
         """Counters of what happened since the commit."""
         events = [running, header.fires, *header.stalls, header.token_lost]
         for i, event in enumerate(events):
-            count = Signal(SCALAR_BITS, name=self.STATUS[i])
+            count = Signal(SCALAR_BITS, name=STATUS[i])
             with m.If(self.commit):
                 m.d.sync += count.eq(0)
             with m.Elif(event):

@@ -188,11 +188,6 @@ class SimdStage(wiring.Component):
     def _common(self, m: Module) -> dict[str, Value]:
         """What the configuration says to every lane alike."""
         operation = self.config.operation
-        identity = Signal(SCALAR_BITS)
-        with m.Switch(operation):
-            for accumulating, start in IDENTITY.items():
-                with m.Case(accumulating):
-                    m.d.comb += identity.eq(start)
         code = Value.cast(operation)
         integer, compare = Signal(IntegerOp), Signal(CompareOp)
         whole = code >= Operation.INT_ADD.value
@@ -206,8 +201,25 @@ class SimdStage(wiring.Component):
             "integer": integer,
             "compare": compare,
             "accumulate": self.config.accumulate,
-            "identity": identity,
+            "identity": self._identity(m),
         }
+
+    def _identity(self, m: Module) -> Value:
+        """What an accumulation starts from.
+
+        Bits that are alike in all identities are one wire: Yosys would find out, and a net whose bits are copies of
+        each other looks like a loop to a simulator that sees whole nets.
+        """
+        wires: dict[tuple[Operation, ...], Signal] = {}
+        bits = []
+        for bit in range(SCALAR_BITS):
+            ones = tuple(operation for operation, start in IDENTITY.items() if start >> bit & 1)
+            if ones not in wires:
+                wires[ones] = Signal(name=f"identity_{bit}")
+                with m.Switch(self.config.operation), m.Case(*ones):
+                    m.d.comb += wires[ones].eq(1)
+            bits.append(wires[ones])
+        return Cat(bits)
 
     def _operands(self, m: Module, lane: Any, number: int) -> None:
         """Chooses a and b of one lane; a selection is made here too."""

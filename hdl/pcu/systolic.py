@@ -180,7 +180,7 @@ class Drain(wiring.Component):
         return m
 
     def _context(self, m: Module, head: Any, stage: Signal, last: Signal) -> list[Any]:
-        """The slot's context for its present stage: tokens leave with the last one."""
+        """The slot's context for its present stage: tokens leave with the last one, and only that can be final."""
         moved = Signal.like(head.sequence, name="moved")  # stage times the sequence's stride
         with m.If(self.emits):
             m.d.sync += moved.eq(Mux(last, 0, moved + self.config.sequence.stage))
@@ -189,4 +189,5 @@ class Drain(wiring.Component):
             self.context.sequence.eq(head.sequence + moved),
             self.context.margin.eq(head.margin + Mux(self.config.tail.mask.by_stage, stage, 0)),
             self.context.token_out.eq(Mux(last, head.token_out, 0)),
+            self.context.final.eq(last & head.final),
         ]

@@ -17,7 +17,7 @@ from hdl.arith.multiply import Multiply
 from hdl.arith.special import SpecialFunction
 from hdl.once import once
 from hdl.params import SCALAR_BITS, PCUParams
-from hdl.pcu.config import Conversion, pcu_layout
+from hdl.pcu.config import BYTE_BITS, Conversion, pcu_layout
 from hdl.pcu.header import choose, context_layout
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.queues import Companion, Delayed
@@ -146,9 +146,10 @@ class Tail(wiring.Component):
         return enters | moving[:-1].any(), moving[-1]
 
     def _convert(self, m: Module, valid: Value, lanes: Any) -> tuple[Value, Any]:
-        """To BF16 in the upper half of a lane, or to INT32."""
+        """To BF16 in the upper half of a lane, or to INT32, or to INT8 with its sign extended."""
         config, depth = self.config.tail, self.params.arith.convert
-        to_integer = config.conversion == Conversion.INT32
+        to_byte = config.conversion == Conversion.INT8
+        to_integer = to_byte | (config.conversion == Conversion.INT32)
         stochastic = config.conversion == Conversion.BF16_STOCHASTIC
         use = config.conversion != Conversion.NONE
         active, finished = self._moving(m, "convert", valid & use, depth)
@@ -175,7 +176,8 @@ class Tail(wiring.Component):
                 m.d.comb += [wait.en.eq(rounding.en), wait.i.eq(rounded)]
                 rounded = wait.o
             narrow = Cat(C(0, BF16_LOW), rounded)
-            m.d.comb += result[number].eq(Mux(use, Mux(to_integer, integer.o, narrow), lane))
+            whole = Mux(to_byte, _saturated(integer.o), integer.o)
+            m.d.comb += result[number].eq(Mux(use, Mux(to_integer, whole, narrow), lane))
         return Mux(use, finished, valid), result
 
     def _seeds(self, m: Module, stochastic: Value) -> Any:
@@ -187,6 +189,13 @@ class Tail(wiring.Component):
             self.ready.eq(seeds.load == 0),
         ]
         return seeds
+
+
+def _saturated(integer: Value) -> Value:
+    """An INT32 within the bounds of an INT8: what it is if its upper bits are all its sign."""
+    sign = integer[-1]
+    fits = (integer[BYTE_BITS - 1 :] == 0) | integer[BYTE_BITS - 1 :].all()
+    return Mux(fits, integer, Cat((~sign).replicate(BYTE_BITS - 1), sign.replicate(len(integer) - BYTE_BITS + 1)))
 
 
 class Seeds(wiring.Component):

@@ -20,10 +20,15 @@ def events_layout(params: PMUParams) -> data.StructLayout:
     )
 
 
-def flow_layout(params: PMUParams) -> data.StructLayout:
-    """An iteration on its way through the stages."""
+def flow_of(events: data.StructLayout) -> data.StructLayout:
+    """An iteration on its way through the stages, with the events of its kind of unit."""
     registers = data.ArrayLayout(SCALAR_BITS, REGISTERS)
-    return data.StructLayout({"valid": 1, "registers": registers, "events": events_layout(params)})
+    return data.StructLayout({"valid": 1, "registers": registers, "events": events})
+
+
+def flow_layout(params: PMUParams) -> data.StructLayout:
+    """An iteration of a PMU on its way through the stages."""
+    return flow_of(events_layout(params))
 
 
 class AddressStage(wiring.Component):
@@ -36,8 +41,8 @@ class AddressStage(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, params: PMUParams) -> None:
-        self.flow = flow_layout(params)
+    def __init__(self, flow: data.StructLayout) -> None:
+        self.flow = flow
         super().__init__({"config": In(alu_layout()), "i": In(self.flow), "o": Out(self.flow)})
 
     def elaborate(self, platform: object) -> Module:
@@ -136,7 +141,7 @@ class AddressChain(wiring.Component):
         previous: Any = self.write_i
         m.d.comb += [self.write_o.eq(self.write_i), self.read_o.eq(self.read_i)]
         for k in range(count):
-            m.submodules[f"stage_{k}"] = stage = AddressStage(self.params)
+            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_layout(self.params))
             m.d.comb += [stage.config.eq(self.stages[k]), stage.i.eq(Mux(self.split == k, self.read_i, previous))]
             with m.If(self.split == k + 1):
                 m.d.comb += self.write_o.eq(stage.o)

@@ -80,7 +80,7 @@ class Status(enum.IntEnum):
     WRITES = 1  # write accesses done, dropped ones not counted
     READS = 2
     CONFLICTS = 3  # cycles in which a read or a write waited for the other
-    WAIT_DATA = 4  # the write side had an address and no data
+    WAIT_DATA = 4  # the write side had an address and no data, or no sequence id to make one of
     WAIT_INDICES = 5  # a look-up had an address and no indices
     WAIT_OUTPUT = 6  # the read side had no room for its result
     WAIT_FREE = 7  # the writer waited for a free buffer
@@ -119,17 +119,21 @@ def alu_layout() -> data.StructLayout:
     )
 
 
+def register_layout(counters: int) -> data.StructLayout:
+    """What a register starts an iteration with."""
+    return data.StructLayout({"constant": SCALAR_BITS, "counters": counters, "addend": Addend})
+
+
 def pipeline_layout(params: PMUParams) -> data.StructLayout:
     """One address pipeline, and what its accesses do."""
     register = range(REGISTERS)
     rows = range(params.rows + 1)
     boundary = range(params.COUNTERS + 1)
-    start = {"constant": SCALAR_BITS, "counters": params.COUNTERS, "addend": Addend}
     return data.StructLayout(
         {
             "enable": 1,
             "chain": chain_layout(params.COUNTERS, params.SCALAR_INPUTS),
-            "registers": data.ArrayLayout(data.StructLayout(start), REGISTERS),
+            "registers": data.ArrayLayout(register_layout(params.COUNTERS), REGISTERS),
             "address": register,
             "tile_row": data.StructLayout({"enable": 1, "register": register}),
             "limit": data.StructLayout({"enable": 1, "register": register}),

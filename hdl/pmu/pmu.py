@@ -279,7 +279,7 @@ class PMU(wiring.Component):
             Status.WRITES: done[0],
             Status.READS: done[1],
             Status.CONFLICTS: self.banks.conflict,
-            Status.WAIT_DATA: write.wait_operand,
+            Status.WAIT_DATA: write.wait_operand | self.issues[0].wait_sequence,
             Status.WAIT_INDICES: read.wait_operand,
             Status.WAIT_OUTPUT: read.wait_room,
             Status.WAIT_FREE: write.wait_buffer,

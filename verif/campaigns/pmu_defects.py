@@ -3,10 +3,11 @@
 from verif.defects import Defect
 
 RANDOM = "tests/test_pmu.py::test_200_random_programs_equal_the_golden_model_under_random_stalls"
-DIRECTED = "tests/test_pmu.py::test_directed_programs_transpose_double_buffer_look_up_gather_and_share_banks"
+DIRECTED = "tests/test_pmu.py::test_directed_programs_equal_numpy_and_keep_their_rates"
 ECC = "tests/test_pmu.py::test_a_flipped_bit_in_memory_is_corrected_and_counted_and_two_are_reported"
 CODE = "tests/test_ecc.py::test_rtl_equals_golden_on_every_value_with_every_pattern_of_up_to_two_flips"
 TOKEN = "tests/test_tokens.py::test_tokens_are_neither_made_nor_lost"
+REGION = "tests/test_tokens.py::test_every_lane_asks_for_its_own_bank_and_never_for_a_row_outside_the_region"
 HANDOVER = "tests/test_tokens.py::test_a_buffer_is_free_or_full_or_held_by_one_side_whatever_the_timing"
 
 DEFECTS = [
@@ -139,5 +140,47 @@ DEFECTS = [
         "left.eq(self.buffers - 1)",
         "left.eq(self.buffers - 2)",
         HANDOVER + "[3]",
+    ),
+    Defect(
+        "an address beyond the memory wraps into the region",
+        "hdl/pmu/access.py",
+        "item.beyond | (row >= self.end)",
+        "row >= self.end",
+        REGION,
+    ),
+    Defect(
+        "the sum of rows wraps",
+        "hdl/pmu/access.py",
+        'Signal(len(down) + 2, name=f"whole_row_{i}")',
+        'Signal(row_bits(params), name=f"whole_row_{i}")',
+        REGION,
+    ),
+    Defect(
+        "an FP32 vector counts two sequence ids",
+        "hdl/pmu/pmu.py",
+        "taken & uses_ids & ~second",
+        "taken & uses_ids",
+        RANDOM,
+    ),
+    Defect(
+        "waiting for a sequence id is not counted",
+        "hdl/pmu/pmu.py",
+        "write.wait_operand | self.issues[0].wait_sequence",
+        "write.wait_operand",
+        DIRECTED,
+    ),
+    Defect(
+        "the sub-array is picked by the lowest row bits always",
+        "hdl/pmu/banks.py",
+        "group.eq(row[shift : shift + bits])",
+        "group.eq(row[:bits])",
+        RANDOM,
+    ),
+    Defect(
+        "a bit field is one bit too wide",
+        "hdl/pmu/alu.py",
+        "width.eq(Cat(config.width > i for",
+        "width.eq(Cat(config.width >= i for",
+        DIRECTED,
     ),
 ]

@@ -30,7 +30,17 @@ from hdl.arith.formats import BF16, FP32
 from hdl.arith.operations import ReduceOp
 from hdl.arith.special_tables import Function
 from hdl.params import PCUParams
-from hdl.pcu.config import IDENTITY, REGISTERS, SHARED, Conversion, Operation, ScalarSource, SharedSource, Source
+from hdl.pcu.config import (
+    COUNTERS,
+    IDENTITY,
+    REGISTERS,
+    SHARED,
+    Conversion,
+    Operation,
+    ScalarSource,
+    SharedSource,
+    Source,
+)
 from verif import operands
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -38,6 +48,10 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 MOST_ITERATIONS = 48
 LONGEST_LIMIT = 3  # of those popped from a scalar input
 
+# what has the most values to cover is drawn more often than its share
+_DEPTHS = [*range(COUNTERS + 1), COUNTERS]
+_OPERATIONS = [*Operation, Operation.SELECT, Operation.SELECT]
+_SOURCES = [*Source, Source.EXCHANGED]
 _WORDS = st.sampled_from([0, word(1.0), word(-2.5), word(0.1), word(float("inf")), 1, 5, 0xFFFF_FFFF])
 
 
@@ -55,7 +69,7 @@ def programs(draw: Draw, params: PCUParams) -> PCUProgram:
         counters = (Counter(),)
     depth = len(counters)
     popped = {c.popped for c in counters}
-    boundary = st.integers(0, depth)
+    boundary = st.sampled_from([depth, *range(depth + 1)])
     scalar_in = tuple(None if j in popped else draw(maybe(boundary)) for j in range(params.SCALAR_INPUTS))
     shared = tuple(draw(st.sampled_from(_shared_sources(depth, scalar_in))) for _ in range(SHARED))
     group = draw(_groups(depth, slotted, systolic))
@@ -97,7 +111,7 @@ def _chains(draw: Draw, params: PCUParams) -> tuple[tuple[Counter, ...], bool]:
     free = list(range(params.SCALAR_INPUTS))
     counters: list[Counter] = []
     room = MOST_ITERATIONS
-    for _ in range(draw(st.integers(0, params.COUNTERS))):
+    for _ in range(draw(st.sampled_from(_DEPTHS))):
         stride = draw(st.sampled_from([1, 0, 4, 1 << 20]))
         if free and room >= LONGEST_LIMIT and draw(st.integers(0, 5)) == 5:
             counters.append(Counter(1, stride, free.pop(draw(st.integers(0, len(free) - 1)))))
@@ -130,12 +144,12 @@ def _simd(draw: Draw, params: PCUParams) -> Simd:
 
 @st.composite
 def _stages(draw: Draw, params: PCUParams) -> Stage:
-    operation = draw(st.sampled_from(Operation))
+    operation = draw(st.sampled_from(_OPERATIONS))
     register = st.integers(0, REGISTERS - 1)
     return Stage(
         operation=operation,
-        a=draw(st.sampled_from(Source)),
-        b=draw(st.sampled_from(Source)),
+        a=draw(st.sampled_from(_SOURCES)),
+        b=draw(st.sampled_from(_SOURCES)),
         into=draw(register),
         condition=draw(register),
         accumulate=operation in IDENTITY and draw(st.booleans()),

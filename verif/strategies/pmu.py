@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,20 +24,35 @@ from coe_mapping.assembler.pmu import (
     modulo,
 )
 from golden_model.pmu import VectorBeats
-from hdl.params import PMUParams
+from hdl.params import SCALAR_BITS, PMUParams
 from hdl.pmu.config import REGISTERS, AddressOp, Mode, Side, bank_shifts
+from verif.streams import Stalls
 
 T = TypeVar("T")
 Order = Literal["free", "write first", "read first", "buffers"]
+STALL_BITS = 16  # longest pattern of stalls
 LONGEST = 40  # iterations of a side
 CHOICES = 400  # bytes, enough for the largest program
+DENSE = (0x9E37_79B9, 0x6A09_E667)  # constants whose every bit field is something
+BLOCKS = 6  # most buffers handed over
 ORDER_TOKEN = 0  # the token that one side sends the other where they run one after the other
 BLOCK_TOKEN = 1
+BENCH_TOKENS = (2, 3)  # tokens that the bench sends, whenever it likes
+
+
+@dataclass(frozen=True)
+class Held:
+    """When the bench holds back each of its streams; ``scalars``: tokens too."""
+
+    data: Stalls
+    indices: Stalls
+    scalars: Stalls
+    outputs: Stalls
 
 
 @dataclass(frozen=True)
 class Case:
-    """A program, how its sides are ordered, the scalars it gets, and the seed of its data.
+    """A program, how its sides are ordered, the scalars it gets, the seed of its data, and stalls.
 
     ``loop`` is the mask of tokens that the bench sends back into the unit.
     """
@@ -45,10 +61,11 @@ class Case:
     order: Order
     scalars: tuple[tuple[int, ...], ...]
     data_seed: int
+    held: Held
 
     @property
     def loop(self) -> int:
-        used = [i for i, event in enumerate(self.program.token_in) if event is not None]
+        used = [i for i, event in enumerate(self.program.token_in) if event is not None and i not in BENCH_TOKENS]
         return sum(1 << i for i in used)
 
     def vectors(self, params: PMUParams, beats: int, input_number: int) -> VectorBeats:
@@ -85,13 +102,17 @@ class Choices:
 
 
 def cases(params: PMUParams) -> SearchStrategy[Case]:
-    """Legal programs with a defined result; they shrink to one plain row written and read."""
+    """Legal programs with a defined result; they shrink to one plain row written and read, without stalls.
+
+    All of it is one draw: Hypothesis varies draws of one kind by exchanging them, and would try one program many times.
+    """
     return st.binary(min_size=CHOICES, max_size=CHOICES).map(lambda source: case_of(params, Choices(source)))
 
 
 def case_of(params: PMUParams, c: Choices) -> Case:
+    held = _held(c)
     order: Order = c.pick(["write first", "buffers", "read first", "free"])
-    blocks, boundary = (c.integer(1, 5), 1) if order == "buffers" and not c.chance(4) else (1, 0)
+    outer = _blocks(params, c) if order == "buffers" else []
     buffers = c.integer(1, 3) if order == "buffers" else 1
     alone = c.pick([Side.WRITE, Side.READ]) if order == "free" else Side.NONE
     roles = [c.pick(["none", "none", "limit", "write", "read"]) for _ in range(params.SCALAR_INPUTS)]
@@ -103,14 +124,31 @@ def case_of(params: PMUParams, c: Choices) -> Case:
     for side, stages in ((Side.WRITE, split), (Side.READ, params.alu_stages - split)):
         if alone in (Side.NONE, side):
             operands = [j for j, role in enumerate(roles) if role == side.name.lower()]
-            outer = blocks if boundary else None
             pipeline = pipeline_of(params, c, side, region, stages, outer, operands, spare)
-            sides[side] = replace(pipeline, buffer=boundary) if order == "buffers" else pipeline
+            sides[side] = replace(pipeline, buffer=len(outer)) if order == "buffers" else pipeline
     shift = c.integer(0, bank_shifts(params) - 1)
     program = PMUProgram(sides[Side.WRITE], sides[Side.READ], buffers, shift)
-    program = with_events(params, c, program, order, roles, boundary)
+    program = with_events(params, c, program, order, roles, len(outer))
     seed = c.integer(0, 255)
-    return Case(program, order, tuple(_scalars(params, role, seed + j) for j, role in enumerate(roles)), seed)
+    scalars = tuple(_scalars(params, role, seed + j) for j, role in enumerate(roles))
+    return Case(program, order, scalars, seed, held)
+
+
+def _held(c: Choices) -> Held:
+    """A quarter without stalls, a half with stalls of the inputs, a half with stalls of the output."""
+    inputs, outputs = c.chance(2), c.chance(2)
+    patterns = [
+        Stalls(c.integer(0, (1 << STALL_BITS) - 1) if held else 0) for held in (inputs, inputs, inputs, outputs)
+    ]
+    return Held(*patterns)
+
+
+def _blocks(params: PMUParams, c: Choices) -> list[int]:
+    """Iterations of the loops around a block, which both sides have alike so that they hand over as many buffers."""
+    limits: list[int] = []
+    for _ in range(c.pick([1, 1, 0, *range(1, params.COUNTERS + 1)])):
+        limits.append(c.integer(1, max(1, BLOCKS // prod(limits))))
+    return limits
 
 
 def _scalars(params: PMUParams, role: str, seed: int) -> tuple[int, ...]:
@@ -124,15 +162,15 @@ def pipeline_of(
     side: Side,
     region: Region,
     stages: int,
-    outer: int | None,
+    outer: Sequence[int],
     operands: list[int],
     spare: list[int],
 ) -> Pipeline:
-    """One side. ``outer``: iterations of the first loop, if given; ``spare``: inputs left for limits, used up."""
+    """One side. ``outer``: iterations of the first loops; ``spare``: inputs left for limits, used up."""
     strides = [params.lanes, 1, 0, 3, params.lanes + 1, 2 * params.lanes]
-    counters = [] if outer is None else [Counter(outer, c.pick(strides))]
-    total = outer or 1
-    for _ in range(c.integer(0, 4)):
+    counters = [Counter(limit, c.pick(strides)) for limit in outer]
+    total = prod(outer)
+    for _ in range(c.integer(0, params.COUNTERS - len(outer))):
         if spare and total * 3 <= LONGEST and c.chance(2):
             counters.append(Counter(0, c.pick(strides), spare.pop()))
             total *= 3
@@ -143,9 +181,9 @@ def pipeline_of(
     mode = c.pick([Mode.ROW, Mode.ROW, Mode.COLUMN, Mode.LOOKUP if side is Side.READ else Mode.COLUMN])
 
     def register(one_in: int) -> int | None:
-        return c.integer(1, REGISTERS - 1) if c.chance(one_in) else None
+        return c.pick([1, 2, 3, 0]) if c.chance(one_in) else None
 
-    low = c.integer(0, params.lanes * 4) if c.chance(4) else None
+    low = c.pick([0, 1, c.integer(0, params.lanes * 4)]) if c.chance(4) else None
     widths = [2 * params.lanes, params.lanes, 1, 7, params.lanes * params.rows]
     lanes = range(params.lanes)
     permutations: list[Any] = [None, None, tuple(reversed(lanes)), tuple(c.pick(lanes) for _ in lanes)]
@@ -156,14 +194,16 @@ def pipeline_of(
             register_of(params, c, k, len(counters), operands, side is Side.WRITE) for k in range(REGISTERS)
         ),
         stages=alu_of(params, c, stages, region.rows),
-        address=c.pick([0, 0, 0, 1]),
+        address=c.pick([0, 0, 0, 0, 0, 1, 2, 3]),
         tile_row=None if mode is Mode.LOOKUP else register(2),
         limit=register(4),
         sequence=register(2) if side is Side.READ else None,
         keep_range=None if low is None else (low, low + c.pick(widths)),
-        keep_bit=Bit(c.integer(0, REGISTERS - 1), c.integer(0, 4)) if c.chance(6) else None,
+        keep_bit=Bit(c.integer(0, REGISTERS - 1), c.integer(0, c.pick([4, SCALAR_BITS - 1, SCALAR_BITS - 1])))
+        if c.chance(4)
+        else None,
         mode=mode,
-        pitch=c.integer(1, 3) if mode is Mode.COLUMN else 0,
+        pitch=c.pick([1, 2, 3, params.rows]) if mode is Mode.COLUMN else 0,
         convert=c.chance(3),
         permute=c.pick(permutations),
     )
@@ -177,7 +217,7 @@ def register_of(
     addend: Any = c.pick([None, None, *operands, *(["sequence"] if sequence else [])])
     constants = [0, 0, 1, params.lanes, 2 * params.lanes + 1]
     return Register(
-        constant=c.pick(constants if number == 0 else [*constants, params.lanes - 1, 0xFFFF_FFFF]),
+        constant=c.pick(constants if number == 0 else [*constants, params.lanes - 1, 0xFFFF_FFFF, *DENSE]),
         counters=tuple(i for i in range(depth) if chosen >> i & 1),
         scalar=addend if isinstance(addend, int) else None,
         sequence=addend == "sequence",
@@ -189,11 +229,16 @@ def alu_of(params: PMUParams, c: Choices, count: int, rows: int) -> tuple[Stage,
     chosen: list[Stage] = []
     while len(chosen) < count and not c.chance(5):
         a = c.integer(0, REGISTERS - 1)
-        kind = c.pick(["any", "any", "any", "mask", "modulo"])
+        kind = c.pick(["any", "any", "any", "field", "mask", "modulo"])
         if kind == "mask":
             chosen.append(immediate(AddressOp.AND, a, a, (1 << (rows * params.lanes).bit_length() - 1) - 1))
         elif kind == "modulo":
             chosen += modulo(a, a, c.pick([7, 1, params.lanes, 3, rows * params.lanes, 10]), (a + 1) % REGISTERS)
+        elif kind == "field":
+            field = stage_of(params, c)
+            op = c.pick([AddressOp.EXTRACT, AddressOp.SHIFT_SET])
+            shift, width = c.integer(0, SCALAR_BITS - 1), c.integer(0, SCALAR_BITS)
+            chosen.append(replace(field, op=op, shift=shift, width=width))
         else:
             chosen.append(stage_of(params, c))
     return tuple(chosen[:count])
@@ -201,7 +246,7 @@ def alu_of(params: PMUParams, c: Choices, count: int, rows: int) -> tuple[Stage,
 
 def stage_of(params: PMUParams, c: Choices) -> Stage:
     register = range(REGISTERS)
-    constants = [1, 2, params.lanes, 3, params.rows * params.lanes - 1, 0xFFFF_FFFF, 0x1234_5678]
+    constants = [1, 2, 0, params.lanes, 3, params.rows * params.lanes - 1, 0xFFFF_FFFF, 0x1234_5678]
     return Stage(
         op=c.pick(list(AddressOp)),
         destination=c.pick([1, 2, 3, 0]),
@@ -219,7 +264,7 @@ def stage_of(params: PMUParams, c: Choices) -> Stage:
 def with_events(
     params: PMUParams, c: Choices, program: PMUProgram, order: Order, roles: list[str], boundary: int
 ) -> PMUProgram:
-    """Adds scalars, and tokens: those that order the sides, and others that nobody waits for."""
+    """Adds scalars, and tokens: those that order the sides, and others that the bench sends and takes."""
     present = [side for side in (Side.WRITE, Side.READ) if program.side(side) is not None]
 
     def event(side: Side) -> Event:
@@ -231,7 +276,7 @@ def with_events(
 
     used = {side.name.lower(): side for side in present}
     scalar_in = tuple(event(used[role]) if role in used else None for role in roles)
-    token_in: list[Event | None] = [None] * params.TOKENS
+    token_in: list[Event | None] = [None, None, sometimes(), sometimes()]
     token_out: list[Event | None] = [None, None, sometimes(), sometimes()]
     if order in ("write first", "read first"):
         leader, follower = (Side.WRITE, Side.READ) if order == "write first" else (Side.READ, Side.WRITE)
@@ -240,7 +285,7 @@ def with_events(
         token_out[BLOCK_TOKEN], token_in[BLOCK_TOKEN] = Event(Side.WRITE, boundary), Event(Side.READ, boundary)
     scalar_out = tuple(
         ScalarOut(e.side, e.boundary, c.integer(0, REGISTERS - 1)) if e else None
-        for e in (sometimes() for _ in range(params.SCALAR_OUTPUTS))
+        for e in (sometimes() or sometimes() for _ in range(params.SCALAR_OUTPUTS))
     )
     return replace(
         program, scalar_in=scalar_in, scalar_out=scalar_out, token_in=tuple(token_in), token_out=tuple(token_out)

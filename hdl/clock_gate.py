@@ -1,0 +1,83 @@
+"""Clock gates: what has nothing to do is not clocked. That saves power in silicon, and time in a compiled simulator,
+which skips all logic behind a clock that does not tick (an enable saves it nothing: it evaluates what feeds a register
+whether or not the register takes it).
+
+A gate is a latch, open while the clock is low, and an AND, so the gated clock has no glitch. Libraries for silicon have
+a cell for it; ``hdl/clock_gate.v`` is one for simulators, passed to ``verif.sim`` as a source. On an FPGA nothing is
+gated: gates are an option of whoever has them, and change nothing that is computed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    DomainRenamer,
+    Instance,
+    Module,
+    ResetSignal,
+    Signal,
+    Value,
+    ValueLike,
+)
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+CELL = Path(__file__).with_suffix(".v")
+"""The gate as Verilog, for simulators."""
+
+AWAKE_CYCLES = 8
+"""Cycles that a :class:`Sleeper` stays awake after the last event: more than any queue takes to settle."""
+
+
+def gated_domain(m: Module, name: str, enable: ValueLike) -> None:
+    """Adds to ``m`` the clock domain ``name``: ``sync``, but only in cycles in which ``enable`` is high or in reset."""
+    domain = ClockDomain(name, local=True)
+    m.domains += domain
+    gate = Instance("clock_gate", i_clk=ClockSignal(), i_enable=enable | ResetSignal(), o_gated=domain.clk)
+    m.submodules[f"{name}_gate"] = gate
+    m.d.comb += domain.rst.eq(ResetSignal())
+
+
+class Sleeper(wiring.Component):
+    """A PCU or PMU with the same ports, clocked only while something happens to it or in it.
+
+    Awake: from ``start`` to ``done``; and for :data:`AWAKE_CYCLES` from the last pulse on another control input, access
+    to its configuration, beat offered to an input or held by an output. It wakes in the cycle of the event: cycle by
+    cycle it does what the unit does without the gate.
+    """
+
+    def __init__(self, unit: Any) -> None:
+        self.unit = unit
+        super().__init__(unit.signature)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.unit = DomainRenamer("unit")(self.unit)
+        mine, its = (owner.signature.flatten(owner) for owner in (self, self.unit))
+        for (_, member, own), (_, _, inner) in zip(mine, its, strict=True):
+            target, source = (inner, own) if member.flow is In else (own, inner)
+            m.d.comb += Value.cast(target).eq(Value.cast(source))
+        left, running = Signal(range(AWAKE_CYCLES + 1), init=AWAKE_CYCLES), Signal()
+        event = self._event(m)
+        m.d.sync += running.eq(self.start | (running & ~self.done))
+        with m.If(event):
+            m.d.sync += left.eq(AWAKE_CYCLES)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        gated_domain(m, "unit", event | running | (left != 0))
+        return m
+
+    def _event(self, m: Module) -> Value:
+        """Whether anything happens at the ports; a read shows as a new address."""
+        address = Signal.like(self.bus.address)
+        m.d.sync += address.eq(self.bus.address)
+        streams = (self.vector_in, self.scalar_in, self.vector_out, self.scalar_out)
+        event: Value = Cat(
+            *(port.valid for ports in streams for port in ports),
+            *(self.token_in, self.token_out, self.start, self.commit, self.done),
+            *(self.bus.write, self.bus.address != address),
+        ).any()
+        return event

@@ -1,0 +1,84 @@
+"""A unit under full load, and two units side by side: harnesses whose operands are made in the simulator."""
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import config_port
+from hdl.params import SCALAR_BITS
+
+SEED = 0x9E37_79B9_7F4A_7C15
+CONTROL = {"bus": In(config_port()), "commit": In(1), "start": In(1), "feed": In(1)}
+
+
+class Loaded(wiring.Component):
+    """A PCU or PMU; while ``feed``, a random BF16 near one stands in every lane of every input in every cycle.
+
+    Outputs are taken as they come. Scalars are random words.
+    """
+
+    def __init__(self, unit: Any) -> None:
+        self.unit = unit
+        super().__init__({**CONTROL, "done": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        random = _random(m, self.feed)
+        _drive(m, self, unit, random, Cat(self.feed for _ in range(64)))
+        m.d.comb += self.done.eq(unit.done)
+        return m
+
+
+class Twins(wiring.Component):
+    """Two units of the same ports fed alike, with random gaps and back-pressure: ``differs`` once an output does.
+
+    ``outputs`` counts the beats that left one of them.
+    """
+
+    def __init__(self, one: Any, other: Any) -> None:
+        self.one, self.other = one, other
+        super().__init__({**CONTROL, "differs": Out(1), "outputs": Out(SCALAR_BITS), "done": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.one, m.submodules.other = self.one, self.other
+        random = _random(m, C(1))
+        chances = random.rotate_left(31)
+        seen: list[Value] = []
+        for unit in (self.one, self.other):
+            _drive(m, self, unit, random, chances & self.feed.replicate(64))
+            outputs = [value for _, member, value in unit.signature.flatten(unit) if member.flow is Out]
+            seen.append(Cat(Value.cast(value) for value in outputs))
+        with m.If(seen[0] != seen[1]):
+            m.d.sync += self.differs.eq(1)
+        leaves = [port.valid & port.ready for port in (*self.one.vector_out, *self.one.scalar_out)]
+        m.d.sync += self.outputs.eq(self.outputs + sum(leaves, start=C(0)))
+        m.d.comb += self.done.eq(self.one.done)
+        return m
+
+
+def _random(m: Module, step: Value) -> Signal:
+    random = Signal(64, init=SEED)
+    with m.If(step):
+        m.d.sync += random.eq(random.rotate_right(1) ^ (random << 3) ^ (random >> 17))
+    return random
+
+
+def _drive(m: Module, control: Any, unit: Any, random: Value, chances: Value) -> None:
+    """Connects ``unit``: stream k offers or takes a beat in cycles in which bit k of ``chances`` is high."""
+    for name in ("address", "write", "write_data"):
+        m.d.comb += getattr(unit.bus, name).eq(getattr(control.bus, name))
+    m.d.comb += [unit.commit.eq(control.commit), unit.start.eq(control.start)]
+    m.d.comb += control.bus.read_data.eq(unit.bus.read_data)
+    inputs, outputs = [*unit.vector_in, *unit.scalar_in], [*unit.vector_out, *unit.scalar_out]
+    handshakes = [*(port.valid for port in inputs), *(port.ready for port in outputs)]
+    m.d.comb += Cat(handshakes).eq(chances)
+    for k, port in enumerate(unit.vector_in):
+        for lane, element in enumerate(port.payload.elements):
+            bits = random.rotate_left(9 * lane + 4 * k)
+            m.d.comb += element.eq(Cat(bits[:9], C(0b011111, 6), bits[9]))  # exponents 124 to 127
+    for port in unit.scalar_in:
+        m.d.comb += port.payload.eq(random)
