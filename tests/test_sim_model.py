@@ -10,6 +10,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.arith.multiply_add import MultiplyAdd
+from hdl.clock_gate import CELL, gated_domain
 from hdl.errors import ParameterError, ToolError
 from verif.benches.arithmetic import MultiplyAddInteger, delay
 from verif.sim import cache, compile_python, tools
@@ -54,6 +56,19 @@ def multiply_add(operands: np.ndarray, bits: int = 16) -> np.ndarray:
     mask = np.uint64((1 << bits) - 1)
     a, b, c = (operands >> np.uint64(k * bits) & mask for k in range(3))
     return (a * b + c) & mask
+
+
+class GatedCounter(wiring.Component):
+    """Counts clock ticks that its gate lets through: all registers take every tick they see."""
+
+    enable: In(1)
+    count: Out(8)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        gated_domain(m, "gated", self.enable)
+        m.d["gated"] += self.count.eq(self.count + 1)
+        return m
 
 
 def test_a_stream_of_operands_gives_the_results_of_the_unit_in_order(rng: np.random.Generator) -> None:
@@ -153,6 +168,28 @@ def test_two_models_in_one_process_share_nothing() -> None:
     first.tick(7)
     second.tick(3)
     assert (first["double"], second["double"]) == (14, 6)
+
+
+def test_a_design_so_large_that_its_code_is_cut_into_files_is_built(rng: np.random.Generator) -> None:
+    """Verilator then precompiles a header of its own, in the place of the one that all designs share."""
+    small_files = ("--output-split", "500", "--output-split-cfuncs", "200")
+    model = compile_python(MultiplyAdd(4), "cut_into_files", flags=small_files)
+    makefiles = [path.read_text() for path in tools.build_root().glob("cut_into_files-*/Vtop_classes.mk")]
+    assert any("VM_PARALLEL_BUILDS = 1" in text for text in makefiles), "it was not cut: this shows nothing"
+    operands = rng.integers(0, 1 << 64, 100, dtype=np.uint64)
+    whole = compile_python(MultiplyAdd(4), "in_one_file")
+    assert (model.stream(operands) == whole.stream(operands)).all()
+
+
+def test_inputs_settle_before_the_edge_that_a_clock_gate_lets_through() -> None:
+    model = compile_python(GatedCounter(), "gated_counter", sources=[CELL])
+    model.reset()
+    for enable, expected in ((0, 0), (1, 1), (1, 2), (0, 2), (1, 3), (0, 3)):
+        model["enable"] = enable
+        model.tick()
+        assert model["count"] == expected
+    model.tick(5)
+    assert model["count"] == 3
 
 
 def test_waves_are_written_and_announced(capfd: pytest.CaptureFixture[str]) -> None:

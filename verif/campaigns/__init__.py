@@ -3,6 +3,16 @@
 from collections.abc import Callable, Sequence
 
 from verif.campaign import Part
-from verif.campaigns import arith, pcu, pmu
+from verif.campaigns import agcu, arith, launch, memory, network, pcu, pmu
 
-BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {"arith": arith.parts, "pmu": pmu.parts, "pcu": pcu.parts}
+
+def _socket() -> Sequence[Part]:
+    return [*network.parts(), *agcu.parts(), *memory.parts(), *launch.parts()]
+
+
+BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {
+    "arith": arith.parts,
+    "pmu": pmu.parts,
+    "pcu": pcu.parts,
+    "socket": _socket,
+}

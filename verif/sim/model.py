@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hdl.errors import ParameterError, ToolError
 from hdl.verilog import emit
+from verif.models import backdoor
 from verif.sim import cache, tools, verilate, wrapper
 from verif.sim.wrapper import Port
 
@@ -35,6 +36,8 @@ def compile_python(
     public: Sequence[str] = (),
     waves: bool | None = None,
     flags: Sequence[str] = (),
+    sources: Sequence[Path] = (),
+    blocks: Sequence[str] = (),
 ) -> "Model":
     """Builds ``component`` as module ``name`` (once: the build is cached) and loads a fresh model of it.
 
@@ -42,13 +45,17 @@ def compile_python(
         public: internal nets to be readable as ``model["fifo.level"]``, by their path below the top; each costs speed.
         waves: build with tracing and record; default from ``WAVES=1`` in the environment.
         flags: further Verilator options.
+        sources: Verilog and C++ files that the design needs besides its own Verilog.
+        blocks: modules whose names begin so are compiled once each, however many instances there are
+            (:mod:`hdl.once`); a large design then builds in the time of its distinct blocks.
 
     Raises:
         ToolError: Yosys, Verilator or the compiler failed; the message carries the end of its log.
     """
     waves = waves_wanted() if waves is None else waves
     source = verilog_text(component, name)
-    control = verilate.control_file(name, public, ports=False)
+    hierarchy = verilate.blocks_of(source, blocks)
+    control = verilate.control_file(name, public, ports=False, blocks=hierarchy)
     settings = verilate.flags_of(waves)
     parts = [
         source,
@@ -58,13 +65,16 @@ def compile_python(
         *tools.versions(),
         *tools.make_variables(waves),
         wrapper.text(name, []),
+        *(path.read_text() for path in sources),
     ]
 
     def build(folder: Path) -> None:
         verilog = folder / f"{name}.v"
         verilog.write_text(source)
         main = folder / "wrapper.cpp"
-        job = verilate.Job(verilog, name, folder, f"{name}.so", main, tuple(flags), waves, "-shared")
+        job = verilate.Job(
+            verilog, name, folder, f"{name}.so", main, tuple(flags), waves, "-shared", tuple(sources), hierarchy
+        )
         verilate.verilate(job, control)
         main.write_text(wrapper.text(name, wrapper.read_ports(folder / "Vtop.h")))
         verilate.compile_and_link(job)
@@ -133,6 +143,15 @@ class Model:
         if net not in self._nets:
             self._nets[net] = self._find(net)
         return self._nets[net]
+
+    def memory(self, region: str) -> NDArray[np.uint8]:
+        """The bytes of a memory model's region (``verif.models``), zero copy; they live as long as the model.
+
+        Raises:
+            ParameterError: the design has no memory region of that name.
+        """
+        self._sim.eval()  # enters this model's context, in which the region is looked up
+        return backdoor.region(self._lib, region)
 
     def stream(self, operands: Packed, gaps: NDArray[np.integer[Any]] | None = None) -> Packed:
         """Drives one packed operand a cycle into an arithmetic unit (``en``, ``i``, ``o``) and returns its results.

@@ -51,6 +51,7 @@ def run_bench(
     sim: str | None = None,
     waves: bool | None = None,
     public: Sequence[str] = (),
+    sources: Sequence[Path] = (),
     seed: int | None = None,
     timeout_s: float = 600.0,
 ) -> BenchResult:
@@ -64,6 +65,7 @@ def run_bench(
         sim: ``verilator`` or ``icarus``; default from ``SIM`` in the environment, else Verilator.
         waves: record waves; default from ``WAVES=1`` in the environment.
         public: internal nets the bench reads, besides the ports, by their path below the top.
+        sources: Verilog and C++ files that the design needs besides its own Verilog (C++ not for Icarus).
         seed: of every random choice in the bench; default from ``COCOTB_RANDOM_SEED``, else a fresh one, printed on
             failure.
         timeout_s: wall-clock limit in seconds, for a bench that hangs outside simulated time.
@@ -78,7 +80,7 @@ def run_bench(
     waves = waves_wanted() if waves is None else waves
     name = name or module.rpartition(".")[2]
     component = design_of(module)(**(parameters or {}))
-    command = BUILDERS[sim](component, name, public, waves)
+    command = BUILDERS[sim](component, name, public, waves, tuple(sources))
     (tools.build_root() / "runs").mkdir(parents=True, exist_ok=True)
     run_folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=tools.build_root() / "runs"))
     environment = _environment(module, name, parameters or {}, test, seed, run_folder)
@@ -109,37 +111,47 @@ def bench_parameters() -> dict[str, object]:
     return dict(json.loads(os.environ.get(PARAMETERS, "{}")))
 
 
-def _build_verilator(component: wiring.Component, name: str, public: Sequence[str], waves: bool) -> list[str]:
+def _build_verilator(
+    component: wiring.Component, name: str, public: Sequence[str], waves: bool, sources: tuple[Path, ...]
+) -> list[str]:
     source = verilog_text(component, name)
     control = verilate.control_file(name, public, ports=True)
     flags = ("--vpi", "--timescale", "1ns/1ps")
     libraries = cocotb_tools.config.libs_dir
     main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
     ldflags = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
+    if sources:
+        ldflags += " -rdynamic"  # so that Python finds the functions of C++ sources
 
     def build(folder: Path) -> None:
         verilog = folder / f"{name}.v"
         verilog.write_text(source)
-        job = verilate.Job(verilog, name, folder, f"{name}.sim", main, flags, waves, ldflags)
+        job = verilate.Job(verilog, name, folder, f"{name}.sim", main, flags, waves, ldflags, sources)
         verilate.verilate(job, control)
         verilate.compile_and_link(job)
 
     settings = [*verilate.flags_of(waves), *flags, *tools.versions(), *tools.make_variables(waves), ldflags]
-    folder = cache.built(name, [source, control, *settings], build)
+    texts = [path.read_text() for path in sources]
+    folder = cache.built(name, [source, control, *settings, *texts], build)
     return [str(folder / f"{name}.sim")]
 
 
-def _build_icarus(component: wiring.Component, name: str, public: Sequence[str], waves: bool) -> list[str]:
+def _build_icarus(
+    component: wiring.Component, name: str, public: Sequence[str], waves: bool, sources: tuple[Path, ...]
+) -> list[str]:
     del public  # every net is
+    models = [path for path in sources if path.suffix in (".v", ".sv")]
     source = TIMESCALE + verilog_text(component, name) + (_dump_module(name) if waves else "")
     command = [tools.icarus(), "-g2012", "-s", name, *(["-s", "openrdu_dump"] if waves else [])]
 
     def build(folder: Path) -> None:
         verilog = folder / f"{name}.v"
         verilog.write_text(source)
-        tools.call([*command, "-o", str(folder / "sim.vvp"), str(verilog)], what=f"module {name}")
+        files = map(str, (verilog, *models))
+        tools.call([*command, "-o", str(folder / "sim.vvp"), *files], what=f"module {name}")
 
-    folder = cache.built(f"{name}-icarus", [source, *command, tools.icarus_version()], build)
+    texts = [path.read_text() for path in models]
+    folder = cache.built(f"{name}-icarus", [source, *command, tools.icarus_version(), *texts], build)
     vpi = cocotb_tools.config.lib_entry("vpi", "icarus")
     return [str(Path(tools.icarus()).with_name("vvp")), "-m", vpi, str(folder / "sim.vvp")]
 

@@ -174,7 +174,8 @@ int stop_vcd_trace(Trace* t) {
 }
 
 void openrdu_ticks(Simulation* s, uint64_t cycles) {
-    for (s->enter(); cycles; --cycles) s->tick();
+    s->enter()->eval();  // what was driven since the last edge settles first: a clock gate looks at it before the edge
+    for (; cycles; --cycles) s->tick();
 }
 
 // Address of a public signal or memory; shape = {bytes per element, elements}. Null if there is none.

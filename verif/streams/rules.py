@@ -91,6 +91,7 @@ class PatienceChecker:
             self._waited = quiet
             return True
         if self._port.read_valid():
+            self._waited = 0  # it came by itself
             return True
         if quiet - self._waited >= PATIENCE[self._answers]:
             self._probe = PROBE - 1

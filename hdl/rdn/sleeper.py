@@ -1,0 +1,40 @@
+"""A packet switch that is clocked only while something happens to it or in it (:mod:`hdl.clock_gate`)."""
+
+from amaranth.hdl import Cat, DomainRenamer, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hdl.clock_gate import gated_domain
+from hdl.rdn.config import SwitchSizes
+from hdl.rdn.switch import Switch
+
+
+class SleepingSwitch(wiring.Component):
+    """A :class:`Switch` with the same ports; cycle by cycle it does the same.
+
+    Awake: in every cycle in which something comes in (a flit, a word, a credit, an access to its configuration), a flit
+    is inside, a source rests, or an output has yet to be taken back.
+    """
+
+    def __init__(self, sizes: SwitchSizes) -> None:
+        self.unit = Switch(sizes)
+        super().__init__(self.unit.signature)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.unit = DomainRenamer("unit")(self.unit)
+        mine, its = (owner.signature.flatten(owner) for owner in (self, self.unit))
+        for (_, member, own), (_, _, inner) in zip(mine, its, strict=True):
+            target, source = (inner, own) if member.flow is In else (own, inner)
+            m.d.comb += Value.cast(target).eq(Value.cast(source))
+        address = Signal.like(self.bus.address)
+        m.d.sync += address.eq(self.bus.address)
+        events = Cat(
+            *(link.valid for links in (self.side_in, self.side_out) for link in links),
+            *(link.credit for links in (self.side_in, self.side_out) for link in links),
+            *(stream.valid | ~stream.ready for stream in self.local_in),
+            *(stream.valid & stream.ready for stream in self.local_out),
+            *(self.commit, self.bus.write, self.bus.address != address, self.unit.busy),
+        )
+        gated_domain(m, "unit", events.any())
+        return m

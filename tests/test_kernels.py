@@ -1,0 +1,185 @@
+"""The fused decoder layer on golden units: right against float64, and the same routed as on an ideal network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from coe_mapping import ideal
+from coe_mapping.compile import compile_program
+from coe_mapping.kernels.decoder import Kernel, LayerShape, decoder_layer
+from coe_mapping.kernels.dense import weight_stream
+from golden_model.socket import Socket
+from hdl.errors import ParameterError
+from hdl.params import DEMO, TEST, RDUParams
+
+BF16 = ml_dtypes.bfloat16
+THETA = 10_000.0
+Array = NDArray[Any]
+
+PREFILL = LayerShape(64, 4, 2, 16, 176, 1e-5, rows=5, positions=16)
+DECODE = LayerShape(64, 4, 2, 16, 172, 1e-5, rows=3, positions=32, batch=True)
+AWKWARD = LayerShape(60, 6, 2, 10, 90, 1e-5, rows=7, positions=24)
+
+
+@dataclass
+class Layer:
+    """A layer's tensors as a model has them, and the memory of a machine that holds them."""
+
+    shape: LayerShape
+    kernel: Kernel
+    weights: dict[str, Array]
+    x: Array
+    positions: Array
+    keys: Array  # (sequences, positions, key heads, head)
+    values: Array
+    addresses: dict[str, int]
+    memory: dict[int, NDArray[np.uint8]]
+
+    @property
+    def y(self) -> Array:
+        """What the kernel left."""
+        width, at = self.kernel.layout.output.width, self.addresses["y"]
+        data = self.memory[0][at : at + self.kernel.layout.regions["y"].bytes].view(BF16)
+        return data.reshape(-1, width)[: self.shape.rows, : self.shape.hidden].astype(np.float64)
+
+
+def make_layer(
+    params: RDUParams, shape: LayerShape, positions: Array, rng: np.random.Generator, resident: tuple[str, ...] = ()
+) -> Layer:
+    kernel = decoder_layer(params, shape, resident)
+    layout = kernel.layout
+    addresses, end = {}, 0
+    for name, region in layout.regions.items():
+        addresses[name], end = end, end + -(-region.bytes // 256) * 256
+    memory = {0: np.zeros(params.memory.hbm.capacity, np.uint8)}
+    hidden, query, key = shape.hidden, shape.heads * shape.head, shape.key_heads * shape.head
+    sizes = {"query": (hidden, query), "key": (hidden, key), "value": (hidden, key), "output": (query, hidden)}
+    sizes |= {"gate": (hidden, shape.inner), "up": (hidden, shape.inner), "down": (shape.inner, hidden)}
+    weights = {name: (rng.standard_normal(size) / np.sqrt(size[0])).astype(BF16) for name, size in sizes.items()}
+    weights |= {name: rng.standard_normal(hidden).astype(BF16) for name in ("attention_norm", "feed_forward_norm")}
+    caches = [np.zeros((layout.sequences, layout.cache_rows, shape.key_heads, shape.head), BF16) for _ in range(2)]
+    for sequence in range(layout.sequences):
+        past = positions[sequence] if shape.batch else positions[0]
+        for cache in caches:
+            cache[sequence, :past] = rng.standard_normal((past, shape.key_heads, shape.head))
+    x = rng.standard_normal((shape.rows, hidden)).astype(BF16)
+    layer = Layer(shape, kernel, weights, x, positions, *caches, addresses, memory)
+    for name, array in _in_memory(layer).items():
+        data = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
+        assert len(data) <= layout.regions[name].bytes
+        memory[0][addresses[name] : addresses[name] + len(data)] = data
+    return layer
+
+
+def _in_memory(layer: Layer) -> dict[str, Array]:
+    """Every tensor in the form the kernel reads."""
+    shape, layout, w = layer.shape, layer.kernel.layout, layer.weights
+    pitch = layout.head_pitch
+    tensors: dict[str, Array] = {name: w[name] for name in ("attention_norm", "feed_forward_norm")}
+    by_columns = {"query": shape.heads, "key": shape.key_heads, "value": shape.key_heads}
+    streams = {name: _heads_apart(w[name], heads, pitch) for name, heads in by_columns.items()}
+    streams["output"] = _heads_apart(w["output"].T, shape.heads, pitch).T
+    streams |= {name: w[name] for name in ("gate", "up", "down")}
+    for name, weight in streams.items():
+        tensors[name] = weight_stream(np.ascontiguousarray(weight).view(np.uint16), layout.weights[name])
+    x = np.zeros((layout.padded_rows, layout.output.width), BF16)
+    x[: shape.rows, : shape.hidden] = layer.x
+    places = np.zeros((layout.padded_rows, layout.params.beat_bytes // 4), np.uint32)
+    places[:, 0] = layout.positions
+    places[: shape.rows, 0] = layer.positions
+    angles = np.arange(layout.cache_rows)[:, None] * THETA ** (-np.arange(0, shape.head, 2) / shape.head)
+    cosines, sines = (np.zeros((layout.cache_rows, pitch), BF16) for _ in range(2))
+    cosines[:, : shape.head] = np.repeat(np.cos(angles), 2, axis=1)
+    sines[:, 0 : shape.head : 2], sines[:, 1 : shape.head : 2] = -np.sin(angles), np.sin(angles)
+    tensors |= {"x": x, "positions": places, "cosines": cosines, "sines": sines}
+    for name, cache in (("keys", layer.keys), ("values", layer.values)):
+        tensors[name] = np.pad(cache, [(0, 0)] * 3 + [(0, pitch - shape.head)])
+    return tensors
+
+
+def _heads_apart(weight: Array, heads: int, pitch: int) -> Array:
+    """The columns of each head moved to multiples of ``pitch``."""
+    size = weight.shape[1] // heads
+    apart = np.zeros((weight.shape[0], heads, pitch), BF16)
+    apart[:, :, :size] = weight.reshape(weight.shape[0], heads, size)
+    return apart.reshape(weight.shape[0], -1)
+
+
+def reference(layer: Layer) -> Array:
+    """The layer in float64."""
+    shape = layer.shape
+    w = {name: weight.astype(np.float64) for name, weight in layer.weights.items()}
+    x, keys, values = (a.astype(np.float64) for a in (layer.x, layer.keys, layer.values))
+
+    def norm(rows: Array, weight: Array) -> Array:
+        return np.asarray(rows / np.sqrt((rows**2).mean(axis=-1, keepdims=True) + shape.epsilon) * weight)
+
+    def turned(vectors: Array, position: int) -> Array:
+        angles = position * THETA ** (-np.arange(0, shape.head, 2) / shape.head)
+        pairs = (vectors[..., 0::2] + 1j * vectors[..., 1::2]) * np.exp(1j * angles)
+        return np.stack([pairs.real, pairs.imag], axis=-1).reshape(vectors.shape)
+
+    normed = norm(x, w["attention_norm"])
+    q, k, v = ((normed @ w[name]).reshape(shape.rows, -1, shape.head) for name in ("query", "key", "value"))
+    for row, position in enumerate(layer.positions):
+        sequence = row if shape.batch else 0
+        keys[sequence, position], values[sequence, position] = turned(k[row], position), v[row]
+    attended = np.zeros((shape.rows, shape.heads, shape.head))
+    for row, position in enumerate(layer.positions):
+        sequence = row if shape.batch else 0
+        for head in range(shape.heads):
+            group = head // (shape.heads // shape.key_heads)
+            scores = keys[sequence, : position + 1, group] @ turned(q[row], position)[head] / np.sqrt(shape.head)
+            weights = np.exp(scores - scores.max())
+            attended[row, head] = weights / weights.sum() @ values[sequence, : position + 1, group]
+    middle = x + attended.reshape(shape.rows, -1) @ w["output"]
+    normed = norm(middle, w["feed_forward_norm"])
+    gate = normed @ w["gate"]
+    return np.asarray(middle + (gate / (1 + np.exp(-gate)) * (normed @ w["up"])) @ w["down"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "positions", "resident"),
+    [
+        (PREFILL, np.arange(5) + 3, ()),
+        (DECODE, np.array([0, 7, 20]), ("query", "gate")),
+        (AWKWARD, np.arange(7), ("query", "up", "output")),
+    ],
+    ids=["prefill", "decode", "awkward"],
+)
+def test_a_fused_decoder_layer_is_right(
+    shape: LayerShape, positions: Array, resident: tuple[str, ...], rng: np.random.Generator
+) -> None:
+    layer = make_layer(DEMO, shape, positions, rng, resident)
+    program = ideal.bind(layer.kernel.program, layer.kernel.bindings, layer.addresses)
+    ideal.run(DEMO, program, layer.memory)
+    expected = reference(layer)
+    error = np.sqrt(np.mean((layer.y - expected) ** 2)) / np.sqrt(np.mean(expected**2))
+    assert error < 0.01
+    assert np.abs(layer.y - expected).max() < 0.04 * np.abs(expected).max()
+
+
+def test_a_routed_decoder_layer_leaves_the_same_memory_as_on_an_ideal_network(rng: np.random.Generator) -> None:
+    layer = make_layer(DEMO, PREFILL, np.arange(5), rng)
+    program = ideal.bind(layer.kernel.program, layer.kernel.bindings, layer.addresses)
+    compiled = compile_program(DEMO, program, layer.kernel.bindings)
+    routed = {0: layer.memory[0].copy()}
+    Socket(DEMO, routed).run(compiled.image.words, compiled.image.active)
+    ideal.run(DEMO, program, layer.memory)
+    assert np.array_equal(routed[0], layer.memory[0])
+
+
+def test_a_layer_that_does_not_fit_says_what_ran_out() -> None:
+    with pytest.raises(ParameterError, match="more than the 4 AGCUs have: 2 loads and 1 stores each"):
+        decoder_layer(TEST, LayerShape(16, 2, 1, 8, 24, 1e-5, rows=2, positions=8))
+
+
+def test_placement_and_routes_are_the_same_every_time() -> None:
+    kernel = decoder_layer(DEMO, PREFILL)
+    once, again = (compile_program(DEMO, kernel.program, kernel.bindings, seed=3) for _ in range(2))
+    assert once.placed.placement == again.placed.placement
+    assert [route.ids for route in once.routes] == [route.ids for route in again.routes]

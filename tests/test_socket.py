@@ -1,0 +1,123 @@
+"""A socket in RTL: programs are loaded and run, and leave the memory that the golden socket leaves."""
+
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from coe_mapping.bitstream import Argument, encode
+from coe_mapping.compile import Compiled, compile_program
+from coe_mapping.device import Device, DeviceError, GoldenMachine
+from coe_mapping.kernels.dense import weight_stream
+from coe_mapping.kernels.gemm import GemmKernel, gemm_kernel
+from golden_model import numerics as golden
+from hdl.arith.formats import BF16
+from hdl.arith.special_tables import Function
+from hdl.host.errors import ErrorCode
+from hdl.params import TEST
+from verif.machine import RTLMachine
+
+PROGRAM, SCRATCH = 0x40000, 0x60000
+ADDRESSES = {"x": 0x1000, "weights": 0x2000, "y": 0x8000}
+
+
+@pytest.fixture(scope="module")
+def machine() -> RTLMachine:
+    return RTLMachine(TEST)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A product with its operands."""
+
+    kernel: GemmKernel
+    compiled: Compiled
+    x: NDArray[np.uint16]
+    weights: NDArray[np.uint16]
+
+    @property
+    def bytes(self) -> int:
+        return self.compiled.regions["y"].bytes
+
+
+def case(rng: np.random.Generator, rows: int, k: int, n: int, function: Function | None = None) -> Case:
+    kernel = gemm_kernel(TEST, rows, k, n, function)
+    t = kernel.tiling
+    padded = np.zeros((t.blocks * t.group, kernel.pitch), ml_dtypes.bfloat16)
+    padded[:rows, :k] = rng.standard_normal((rows, k))
+    weights = rng.standard_normal((k, n)).astype(ml_dtypes.bfloat16)
+    return Case(
+        kernel, compile_program(TEST, kernel.program, kernel.bindings), padded.view(np.uint16), weights.view(np.uint16)
+    )
+
+
+def run(device: Device, c: Case, addresses: dict[str, int]) -> NDArray[np.uint8]:
+    device.write(addresses["x"], c.x.view(np.uint8))
+    device.write(addresses["weights"], weight_stream(c.weights, c.kernel.tiling).view(np.uint8))
+    program = device.store_program(c.compiled.bitstream, PROGRAM)
+    device.load(program)
+    device.launch(program, c.compiled.at(addresses))
+    return device.read(addresses["y"], c.bytes)
+
+
+@pytest.mark.parametrize(("rows", "k", "n"), [(1, 1, 1), (3, 7, 5), (5, 18, 33)])
+@pytest.mark.parametrize("jitter", [0, 15])
+def test_a_product_through_the_whole_socket_is_exact(
+    machine: RTLMachine, rng: np.random.Generator, rows: int, k: int, n: int, jitter: int
+) -> None:
+    machine.reset(jitter=jitter, seed=7)
+    c = case(rng, rows, k, n)
+    rtl = run(Device(machine, SCRATCH), c, ADDRESSES)
+    assert np.array_equal(rtl, run(Device(GoldenMachine(TEST), SCRATCH), c, ADDRESSES))
+    expected = golden.to_bf16(golden.gemm(golden.from_bits(c.x, BF16)[:rows, :k], _bf16(c.weights)))
+    result = rtl.view(np.uint16).reshape(-1, c.kernel.tiling.width)[:rows, :n]
+    assert np.array_equal(result, golden.to_bits(expected))
+
+
+def _bf16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return np.asarray(golden.from_bits(bits, BF16))
+
+
+def test_arguments_move_a_loaded_program_to_other_addresses(machine: RTLMachine, rng: np.random.Generator) -> None:
+    machine.reset()
+    device = Device(machine, SCRATCH)
+    c = case(rng, 2, 4, 4, Function.SILU)
+    first = run(device, c, ADDRESSES)
+    moved = {"x": 0x10000, "weights": 0x14000, "y": 0x18000}
+    device.write(moved["x"], c.x.view(np.uint8))
+    device.write(moved["weights"], weight_stream(c.weights, c.kernel.tiling).view(np.uint8))
+    program = device.store_program(c.compiled.bitstream, PROGRAM)
+    device.launch(program, c.compiled.at(moved))
+    assert np.array_equal(device.read(moved["y"], c.bytes), first)
+
+
+def test_an_access_outside_its_segment_stops_the_kernel_and_the_next_program_runs(
+    machine: RTLMachine, rng: np.random.Generator
+) -> None:
+    machine.reset()
+    device = Device(machine, SCRATCH)
+    c = case(rng, 2, 4, 4)
+    before = run(device, c, ADDRESSES)
+    program = device.store_program(c.compiled.bitstream, PROGRAM)
+    device.load(program)
+    segment = c.compiled.arguments["weights"][0]
+    limit = Argument(segment.unit, segment.word + 2, 0, 32)
+    with pytest.raises(DeviceError, match=r"AGCU at row \d, column \d was refused an access at offset 0x8") as error:
+        device.launch(program, {**c.compiled.at(ADDRESSES), limit: 8})
+    assert error.value.error.code == ErrorCode.FAULT
+    assert np.array_equal(run(device, c, ADDRESSES), before)
+
+
+def test_a_damaged_bitstream_is_refused_and_a_good_one_accepted_afterwards(
+    machine: RTLMachine, rng: np.random.Generator
+) -> None:
+    machine.reset()
+    device = Device(machine, SCRATCH)
+    c = case(rng, 1, 4, 4)
+    program = device.store_program(c.compiled.bitstream, PROGRAM)
+    device.write(PROGRAM + 100, bytes([encode(device.units, c.compiled.bitstream)[100] ^ 1]))
+    with pytest.raises(DeviceError, match="checksum is wrong"):
+        device.load(program)
+    assert np.array_equal(run(device, c, ADDRESSES), run(Device(GoldenMachine(TEST), SCRATCH), c, ADDRESSES))

@@ -1,0 +1,106 @@
+"""The RTL of a socket as a machine for the driver: a compiled board, its registers, its memory by the back door."""
+
+from collections.abc import Sequence
+
+from coe_mapping.registers import Registers
+from golden_model.launch import Error
+from hdl.clock_gate import CELL
+from hdl.host.errors import ErrorCode
+from hdl.host.format import COMMAND_WORDS
+from hdl.memory.channel import Tier
+from hdl.params import RDUParams
+from hdl.unit_map import unit_map
+from verif.benches.host import AxiLite
+from verif.models import SOURCES
+from verif.models.backdoor import Bytes
+from verif.models.board import Board
+from verif.models.memory import JITTER_BITS, region_name
+from verif.sim import SimulationError, compile_python
+
+BLOCKS = ("pcu", "pmu", "gated_pcu", "gated_pmu", "agcu", "switch", "tokenswitch", "memorysystem")
+"""Modules of a board that are compiled once each."""
+
+STALL_LIMIT = 20_000
+"""Cycles without a beat of memory or a start after which a kernel counts as stuck."""
+
+
+class RTLMachine:
+    """A socket under PyVerilator.
+
+    Args:
+        jitter: a mask 2**n - 1: memory commands wait up to so many cycles more, by ``seed``.
+    """
+
+    def __init__(self, params: RDUParams, *, jitter: int = 0, seed: int = 1, waves: bool | None = None) -> None:
+        self.params = params
+        self.model = compile_python(
+            Board(params), f"board_{params.name}", sources=(*SOURCES, CELL), blocks=BLOCKS, waves=waves
+        )
+        self.cycles = 0
+        self.reset(jitter=jitter, seed=seed)
+
+    def reset(self, *, jitter: int = 0, seed: int = 1) -> None:
+        """Resets the machine; memory keeps its bytes."""
+        self.model["shake"] = seed << JITTER_BITS | jitter
+        self.model.reset(4)
+        self.registers = Registers(AxiLite(self.model))
+
+    def tier(self, number: int) -> Bytes:
+        return self.model.memory(region_name(Tier(number)))
+
+    def execute(self, commands: Sequence[Sequence[int]]) -> Error | None:
+        for words in commands:
+            while not self.registers.fields("STATUS")["room"]:
+                self._wait()
+            assert len(words) == COMMAND_WORDS
+            for i, word in enumerate(words):
+                self.registers.write(f"COMMAND_{i}", word)
+            self.registers.write("DOORBELL")
+        while not self.registers.fields("STATUS")["idle"]:
+            self._wait()
+        self.cycles = self._cycles()
+        return self._error()
+
+    def status(self, unit: int, count: int) -> list[int]:
+        return [self.peek(unit, 128 + i) for i in range(count)]
+
+    def peek(self, unit: int, address: int) -> int:
+        """A word of a unit over the configuration bus."""
+        self.registers.set("PEEK", unit=unit, address=address)
+        return self.registers.read("PEEK_DATA")
+
+    def _wait(self) -> None:
+        self.model.tick(200)
+        if self.registers.read("STALLED") > STALL_LIMIT:
+            raise SimulationError(
+                f"{self.params.name}: the kernel is stuck; these units wait: {', '.join(self.stuck())}"
+            )
+
+    def stuck(self) -> list[str]:
+        """Compute units that were started and are not done, with their status words."""
+        units = unit_map(self.params)
+        names = []
+        for tile in range(self.params.tiles):
+            count = units.slots[units.tile_unit(tile)].size.status
+            running = sum(word << 32 * i for i, word in enumerate(self.status(units.tile_unit(tile), count)))
+            for i, place in enumerate(units.compute):
+                if running >> i & 1:
+                    number = place.number + tile * units.per_tile
+                    size = units.slots[number].size.status
+                    names.append(f"{units.name(number)} {self.status(number, size)}")
+        return names
+
+    def _cycles(self) -> int:
+        low = self.registers.read("CYCLES_LOW")
+        return self.registers.read("CYCLES_HIGH") << 32 | low
+
+    def _error(self) -> Error | None:
+        code = self.registers.read("ERROR")
+        if not code:
+            return None
+        low, high = self.registers.read("ERROR_ADDRESS_LOW"), self.registers.read("ERROR_ADDRESS_HIGH")
+        error = Error(
+            ErrorCode(code), self.registers.read("ERROR_UNIT"), high << 32 | low, self.registers.read("ERROR_DETAIL")
+        )
+        self.registers.write("ERROR")
+        return error
