@@ -34,7 +34,6 @@ from hypothesis.strategies import SearchStrategy
 from verif.streams.payload import width
 from verif.streams.stalls import Stalls
 
-
 QUICK = "OPENRDU_NO_SHRINK"
 """Environment variable: set, the first failure is enough, as when only the verdict counts."""
 

@@ -27,7 +27,7 @@ from hdl.rdn.config import (
 
 @dataclass(frozen=True)
 class Forward:
-    """Where a flow goes from a switch: the sides it leaves by, each with its flow id on that link, and local outputs."""
+    """Where a flow goes from a switch: sides it leaves by, each with its flow id on that link, and local outputs."""
 
     sides: Mapping[Side, int] = field(default_factory=dict)
     outputs: tuple[int, ...] = ()

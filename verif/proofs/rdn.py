@@ -16,7 +16,7 @@ SIZES = SwitchSizes(RDNParams(flows=1, channels=1, depth=4, token_wires=1, die_l
 
 
 class LinkSpecification(wiring.Component):
-    """One virtual channel of a link with ``cycles`` registers in it: sender's credits, pipe, and the channel at its end.
+    """One virtual channel of a link with ``cycles`` registers in it: credits of the sender, pipe, channel at the end.
 
     The sender sends when it likes and has a credit, routes and grants are anything at all. A place of the channel is
     always free, or with a flit on its way, or holding one, or with a credit on its way back: never two of these, so
