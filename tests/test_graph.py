@@ -39,8 +39,8 @@ def test_a_decoder_layer_has_the_operators_of_the_family_in_an_order_in_which_th
     graph = decoder_layer(small_models.config(), Workload(1, 7, 16), layer=1)
     names = [operator.name.removeprefix("layers.1.") for operator in graph.operators]
     attention = ["attention_normed", "queries", "rotated_queries", "new_keys", "rotated_keys", "new_values"]
-    attention += ["keys", "values", "scores", "softmax", "mixed", "attention", "after_attention"]
-    assert names == [*attention, "mlp_normed", "gated", "raised", "product", "mlp", "hidden"]
+    attention += ["keys", "values", "scores", "softmax", "mixed", "after_attention"]
+    assert names == [*attention, "mlp_normed", "gated", "raised", "product", "hidden"]
     assert graph.outputs == ("layers.1.hidden", "layers.1.keys", "layers.1.values")
 
 

@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from coe_mapping import ideal
 from coe_mapping.compile import compile_program
+from coe_mapping.graph.build import COSINES, POSITIONS, SINES, Workload
+from coe_mapping.graph.build import decoder_layer as graph_of_layer
+from coe_mapping.graph.graph import Role
+from coe_mapping.graph.run import run_graph, weights_of
+from coe_mapping.kernels import image
 from coe_mapping.kernels.decoder import Kernel, LayerShape, decoder_layer
 from coe_mapping.kernels.dense import weight_stream
+from coe_mapping.models.read import read_model
+from golden_model.operators import ContractArithmetic
 from golden_model.socket import Socket
 from hdl.errors import ParameterError
 from hdl.params import DEMO, TEST, RDUParams
+from verif.agreement import assert_equal
+from verif.sources import ROOT
 
 BF16 = ml_dtypes.bfloat16
 THETA = 10_000.0
@@ -161,6 +170,47 @@ def test_a_fused_decoder_layer_is_right(
     error = np.sqrt(np.mean((layer.y - expected) ** 2)) / np.sqrt(np.mean(expected**2))
     assert error < 0.01
     assert np.abs(layer.y - expected).max() < 0.04 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("tokens", [(1, 5), (3, 1)], ids=["prefill", "decode"])
+def test_a_layer_of_a_trained_model_has_the_bits_of_the_operator_level_golden_model(
+    tokens: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """From real weights, operator by operator in the contract's arithmetic, against the configured units."""
+    model = read_model(ROOT / "coe_mapping" / "weights" / "demo")
+    config, arithmetic, capacity = model.config, ContractArithmetic(DEMO.lanes), 16
+    sequences, new = tokens
+    rows = sequences * new
+    shape = LayerShape(
+        *(config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate, config.epsilon),
+        *(rows, capacity, sequences > 1),
+    )
+    kernel = decoder_layer(DEMO, shape)
+    layout = kernel.layout
+    x = rng.standard_normal((rows, config.hidden)).astype(BF16)
+    places = np.tile(np.arange(new), sequences)
+    values = weights_of(model, arithmetic, layout.cache_rows)
+    graph = graph_of_layer(config, Workload(sequences, new, capacity), layer=1)
+    caches = {t.name: np.zeros(t.shape, BF16) for t in graph.of_role(Role.STATE)}
+    tables = {name: values[name][:capacity] for name in (COSINES, SINES)}
+    inputs = {"hidden": x, POSITIONS: places.astype(np.int32)}
+    expected = run_graph(graph, arithmetic, {**values, **tables, **caches, **inputs})["layers.1.hidden"]
+
+    addresses, end = {}, 0
+    memory = {0: np.zeros(DEMO.memory.hbm.capacity, np.uint8)}
+    cosines, sines = arithmetic.rotary_tables(config.rotary.frequencies, config.rotary.amplitude, layout.cache_rows)
+    tensors: dict[str, Array] = dict(image.layer_weights(layout, model, 1))
+    tensors |= image.rotary_tables(layout, cosines, sines)
+    tensors |= {"x": image.rows(layout, x), "positions": image.positions(layout, places)}
+    for name, region in layout.regions.items():
+        addresses[name], end = end, end + -(-region.bytes // 256) * 256
+        data = np.ascontiguousarray(tensors.get(name, np.zeros(0, np.uint8))).view(np.uint8).reshape(-1)
+        memory[0][addresses[name] : addresses[name] + len(data)] = data
+    ideal.run(DEMO, ideal.bind(kernel.program, kernel.bindings, addresses), memory)
+    y = memory[0][addresses["y"] : addresses["y"] + layout.regions["y"].bytes].view(np.uint16)
+    assert_equal(
+        y.reshape(-1, layout.output.width)[:rows, : config.hidden], expected.view(np.uint16), what="hidden state"
+    )
 
 
 def test_a_routed_decoder_layer_leaves_the_same_memory_as_on_an_ideal_network(rng: np.random.Generator) -> None:

@@ -1,6 +1,8 @@
 """The manual of the network tells what the layouts say."""
 
+from hdl.pmu.manual import fields
 from hdl.rdn import manual
+from hdl.rdn.config import switch_layout, token_layout
 from verif.sources import ROOT
 
 
@@ -12,7 +14,7 @@ def test_the_tables_in_the_manual_are_those_of_the_layouts() -> None:
 
 
 def test_every_meaning_in_the_manual_is_that_of_a_field() -> None:
-    switch = {name for name, _ in manual.fields(manual.switch_layout(manual.SIZES))}
-    tokens = {name for name, _ in manual.fields(manual.token_layout(manual.TOKENS))}
+    switch = {name for name, _ in fields(switch_layout(manual.SIZES))}
+    tokens = {name for name, _ in fields(token_layout(manual.TOKENS))}
     assert switch == set(manual.SWITCH)
     assert tokens == set(manual.TOKEN_SWITCH)

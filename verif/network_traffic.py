@@ -1,4 +1,4 @@
-"""Throughput and latency of the network under standard traffic, beside an ideal crossbar; a figure and its numbers.
+"""Throughput and latency of the network under standard traffic, beside an ideal crossbar: a figure and its numbers.
 
 Open loop: every node makes flits at random at the offered rate and a flit's delay counts from when it was made, as in
 W. J. Dally and B. Towles, "Principles and Practices of Interconnection Networks" (2004), chapter 23. All of it is
@@ -6,6 +6,7 @@ dynamic traffic, on the one virtual channel of dimension order: the hardest case
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -164,6 +165,33 @@ def run(folder: Path = ROOT / "build" / "bench") -> dict[str, dict[str, list[Poi
 def saturation(points: Sequence[Point]) -> float:
     """The most flits a node and cycle that got through."""
     return max(point.accepted for point in points)
+
+
+def links_allow(params: RDUParams, pattern: str) -> float:
+    """Flits a node and cycle at which the busiest link is full, in dimension order."""
+    plan = plan_of(params, pattern, np.random.default_rng(1))
+    ends = {source: choice.ends for source, choice in plan.choices.items()}
+    ends |= {stream.source: stream.ends for stream in plan.streams}
+    senders = len(ends) / len({(source.row, source.column) for source in ends})
+    loads: dict[tuple[int, int, Side], float] = defaultdict(float)
+    for source, goals in ends.items():
+        for goal in goals:
+            for link in _dimension_order((source.row, source.column), (goal.row, goal.column)):
+                loads[link] += 1 / (senders * len(goals))
+    return 1 / max(loads.values())
+
+
+def summary(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
+    """Markdown: what each pattern comes to."""
+    heads = ["traffic", "most accepted", "busiest link full at", "ideal crossbar", "delay at 0.1", "at 0.3"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for pattern, machines in curves.items():
+        network = machines["network"]
+        delays = {point.offered: point.delay for point in network}
+        limits = links_allow(MESH, pattern), saturation(machines["ideal crossbar"])
+        cells = [saturation(network), *limits, delays[0.1], delays[0.3]]
+        lines.append(f"| {pattern} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
+    return "\n".join(lines)
 
 
 # The figure, as text: two panels, accepted and delay over offered load

@@ -84,11 +84,7 @@ class _Builder:
         return self._operator("hidden", Kind.EMBEDDING, (table, tokens), (self.workload.rows, self.config.hidden))
 
     def decoder_layer(self, layer: int, x: str) -> str:
-        after_attention = self._operator(
-            layer_tensor(layer, "after_attention"), Kind.ADD, (x, self._attention(layer, x)), self.tensors[x].shape
-        )
-        mlp = self._mlp(layer, after_attention)
-        return self._operator(layer_tensor(layer, "hidden"), Kind.ADD, (after_attention, mlp), self.tensors[x].shape)
+        return self._mlp(layer, self._attention(layer, x))
 
     def head(self, x: str, every_row: bool) -> tuple[str, str]:
         sequences = self.workload.sequences
@@ -123,7 +119,7 @@ class _Builder:
         mixed = self._operator(
             at("mixed"), Kind.VALUES, (weights, reciprocal, values), (rows, self.config.query_features)
         )
-        return self._linear(at("attention"), mixed, at("output"))
+        return self._linear(at("after_attention"), mixed, at("output"), initial=x)
 
     def _mlp(self, layer: int, x: str) -> str:
         def at(name: str) -> str:
@@ -133,7 +129,7 @@ class _Builder:
         gate = self._linear(at("gated"), normed, at("gate"), activation="silu")
         up = self._linear(at("raised"), normed, at("up"))
         product = self._operator(at("product"), Kind.MULTIPLY, (gate, up), self.tensors[up].shape)
-        return self._linear(at("mlp"), product, at("down"))
+        return self._linear(at("hidden"), product, at("down"), initial=x)
 
     def _softmax(self, layer: int, scores: str) -> tuple[str, str]:
         shape = self.tensors[scores].shape
@@ -147,13 +143,17 @@ class _Builder:
         inputs = (x, self._weight(weight))
         return self._operator(name, Kind.RMS_NORM, inputs, self.tensors[x].shape, epsilon=self.config.epsilon)
 
-    def _linear(self, name: str, x: str, weight: str, wide: bool = False, activation: str = "none") -> str:
+    def _linear(
+        self, name: str, x: str, weight: str, wide: bool = False, activation: str = "none", initial: str | None = None
+    ) -> str:
+        """``initial``: a residual, which the sums start from."""
         rows, features = self.tensors[x].shape
         outputs, inputs = self.tensors[self._weight(weight)].shape
         assert features == inputs, f"{name}: {features} features into {weight} of {inputs}"
         dtype = DType.FP32 if wide else DType.BF16
         shape = (rows, outputs)
-        return self._operator(name, Kind.LINEAR, (x, weight), shape, dtype, wide=wide, activation=activation)
+        operands = (x, weight) if initial is None else (x, weight, initial)
+        return self._operator(name, Kind.LINEAR, operands, shape, dtype, wide=wide, activation=activation)
 
     def _rotary(self, name: str, x: str) -> str:
         shape = (self.workload.capacity, self.config.head_size // 2)

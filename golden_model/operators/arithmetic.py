@@ -25,8 +25,13 @@ class Arithmetic(Protocol):
     def rms_norm(self, x: Array, weight: Array, *, epsilon: float) -> Array:
         """x / sqrt(mean(x^2) + epsilon) * weight, row by row."""
 
-    def linear(self, x: Array, weight: Array, *, activation: str = "none", wide: bool = False) -> Array:
-        """x (rows, k) times weight (n, k) transposed, then ``none`` or ``silu``; ``wide`` keeps FP32."""
+    def linear(
+        self, x: Array, weight: Array, initial: Array | None = None, *, activation: str = "none", wide: bool = False
+    ) -> Array:
+        """x (rows, k) times weight (n, k) transposed, plus ``initial``, then ``none`` or ``silu``; ``wide`` keeps FP32.
+
+        ``initial`` is what the sums start from, so a residual is added without a rounding of its own.
+        """
 
     def rotary(self, x: Array, positions: Array, cos: Array, sin: Array) -> Array:
         """Turns the neighbours (2i, 2i + 1) of every head of x (rows, heads * head_size) by the angle of its row."""

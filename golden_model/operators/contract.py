@@ -42,9 +42,12 @@ class ContractArithmetic(DataMovement):
         scale = evaluate(Function.RSQRT, golden.add(mean, np.float32(epsilon)))
         return golden.to_bf16(golden.multiply(golden.multiply(wide, scale[:, np.newaxis]), golden.to_fp32(weight)))
 
-    def linear(self, x: Array, weight: Array, *, activation: str = "none", wide: bool = False) -> Array:
-        """k ascending; the activation acts on the FP32 sum, in the tail of the unit that made it."""
-        total = golden.gemm(x, weight.T)
+    def linear(
+        self, x: Array, weight: Array, initial: Array | None = None, *, activation: str = "none", wide: bool = False
+    ) -> Array:
+        """k ascending, from ``initial`` on; the activation acts on the FP32 sum, in the tail of the same unit."""
+        start = np.zeros((1, 1), np.float32) if initial is None else golden.to_fp32(initial)
+        total = golden.gemm(x, weight.T, np.broadcast_to(start, (len(x), len(weight))))
         if activation == "silu":
             total = evaluate(Function.SILU, total)
         return total if wide else golden.to_bf16(total)

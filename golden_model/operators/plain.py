@@ -23,8 +23,10 @@ class PlainArithmetic(DataMovement):
     def rms_norm(self, x: Array, weight: Array, *, epsilon: float) -> Array:
         return np.asarray(x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * weight)
 
-    def linear(self, x: Array, weight: Array, *, activation: str = "none", wide: bool = False) -> Array:
-        y = x @ weight.T
+    def linear(
+        self, x: Array, weight: Array, initial: Array | None = None, *, activation: str = "none", wide: bool = False
+    ) -> Array:
+        y = x @ weight.T + (0.0 if initial is None else initial)
         return np.asarray(y / (1 + np.exp(-y)) if activation == "silu" else y)
 
     def rotary(self, x: Array, positions: Array, cos: Array, sin: Array) -> Array:

@@ -1,0 +1,66 @@
+"""A model's tensors as the kernels read them: in streaming order, heads on whole vectors, signs in the rotary tables."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coe_mapping.kernels.decoder import Layout
+from coe_mapping.kernels.dense import weight_stream
+from coe_mapping.models.model import Model, layer_tensor
+
+Array = NDArray[Any]
+Bits = NDArray[np.uint16]
+
+NORMS = {"attention_norm": "attention_norm", "feed_forward_norm": "mlp_norm"}
+
+
+def layer_weights(layout: Layout, model: Model, layer: int) -> dict[str, Bits]:
+    """The contents of the weight regions of a decoder layer, as bits."""
+    shape, pitch = layout.shape, layout.head_pitch
+    by_head = {"query": shape.heads, "key": shape.key_heads, "value": shape.key_heads}
+    image: dict[str, Bits] = {}
+    for name, tiling in layout.weights.items():
+        weight = model.tensors[layer_tensor(layer, name)].T
+        if name in by_head:
+            weight = heads_apart(weight, by_head[name], pitch)
+        if name == "output":
+            weight = heads_apart(weight.T, shape.heads, pitch).T
+        image[name] = weight_stream(np.ascontiguousarray(weight).view(np.uint16), tiling)
+    for region, name in NORMS.items():
+        norm = np.zeros(layout.output.width, np.uint16)
+        norm[: shape.hidden] = model.tensors[layer_tensor(layer, name)].view(np.uint16)
+        image[region] = norm
+    return image
+
+
+def rotary_tables(layout: Layout, cosines: Array, sines: Array) -> dict[str, Bits]:
+    """The rotary regions, from BF16 tables (positions, head / 2): values twice, the first sine of a pair negated."""
+    size, pitch = layout.shape.head, layout.head_pitch
+    cos, sin = (np.zeros((len(cosines), pitch), np.uint16) for _ in range(2))
+    cos[:, :size] = np.repeat(cosines.view(np.uint16), 2, axis=1)
+    sin[:, 0:size:2], sin[:, 1:size:2] = (-sines).view(np.uint16), sines.view(np.uint16)
+    return {"cosines": cos, "sines": sin}
+
+
+def rows(layout: Layout, x: Array) -> Bits:
+    """Rows (n, hidden) of BF16 as region ``x`` has them."""
+    image = np.zeros((layout.padded_rows, layout.output.width), np.uint16)
+    image[: len(x), : x.shape[1]] = x.view(np.uint16)
+    return image
+
+
+def positions(layout: Layout, values: Array) -> NDArray[np.uint32]:
+    """Region ``positions``: a beat a row; padded rows stand where nobody looks."""
+    image = np.zeros((layout.padded_rows, layout.params.beat_bytes // 4), np.uint32)
+    image[:, 0] = layout.positions
+    image[: len(values), 0] = values
+    return image
+
+
+def heads_apart(weight: Array, heads: int, pitch: int) -> Array:
+    """The columns of each head moved to multiples of ``pitch``, zeros between."""
+    size = weight.shape[1] // heads
+    apart = np.zeros((weight.shape[0], heads, pitch), weight.dtype)
+    apart[:, :, :size] = weight.reshape(weight.shape[0], heads, size)
+    return apart.reshape(weight.shape[0], -1)
