@@ -1,4 +1,4 @@
-"""A model's tensors as the kernels read them: in streaming order, heads on whole vectors, signs in the rotary tables."""
+"""A model's tensors as kernels read them: in streaming order, heads on whole vectors, signs in the rotary tables."""
 
 from typing import Any
 
