@@ -17,6 +17,7 @@ from hdl.arith.formats import BF16
 from hdl.arith.special_tables import Function
 from hdl.host.errors import ErrorCode
 from hdl.params import TEST
+from verif import random_programs
 from verif.machine import RTLMachine
 
 PROGRAM, SCRATCH = 0x40000, 0x60000
@@ -121,3 +122,8 @@ def test_a_damaged_bitstream_is_refused_and_a_good_one_accepted_afterwards(
     with pytest.raises(DeviceError, match="checksum is wrong"):
         device.load(program)
     assert np.array_equal(run(device, c, ADDRESSES), run(Device(GoldenMachine(TEST), SCRATCH), c, ADDRESSES))
+
+
+def test_30_random_programs_leave_the_memory_of_the_golden_socket(machine: RTLMachine, seed: int) -> None:
+    """Under random memory latency; a failure is shrunk to the simplest program that still fails."""
+    assert random_programs.campaign(machine, 30, seed) == 30

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from verif.campaign import Part
-from verif.campaigns import agcu, arith, launch, memory, network, pcu, pmu
+from verif.campaigns import agcu, arith, launch, memory, network, pcu, pmu, socket
 
 
 def _socket() -> Sequence[Part]:
-    return [*network.parts(), *agcu.parts(), *memory.parts(), *launch.parts()]
+    return [*network.parts(), *agcu.parts(), *memory.parts(), *launch.parts(), *socket.parts()]
 
 
 BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {
