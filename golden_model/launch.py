@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from amaranth.lib import data
 
-from hdl.config import STATUS_BASE, pack, unpack
+from hdl.config import STATUS_BASE, pack, unpack, word_count
+from hdl.fields import Fields
 from hdl.host.errors import ErrorCode
 from hdl.host.format import (
     COMMAND_BYTES,
@@ -65,7 +65,7 @@ class CommandError(Exception):
 Execute = Callable[[int], Error | None]
 """Runs the committed program of a set of tiles to its end; the fault that stopped it, or None."""
 
-Copy = Callable[[data.Const], int]
+Copy = Callable[[Fields], int]
 """Carries out a descriptor of the tier DMA and returns its status, zero if done."""
 
 
@@ -111,7 +111,7 @@ class Sequencer:
         except CommandError as refused:
             self.error = refused.error
 
-    def _list(self, run: data.Const) -> None:
+    def _list(self, run: Fields) -> None:
         _aligned(run.address)
         if run.count == 0:
             raise CommandError(ErrorCode.LIST)
@@ -158,7 +158,7 @@ class Sequencer:
         elif opcode is Opcode.SIGNAL:
             self.signals.append(command.value)
 
-    def _tiles(self, command: data.Const) -> int:
+    def _tiles(self, command: Fields) -> int:
         if not 0 < command.tiles < 1 << self.machine.params.tiles:
             raise CommandError(ErrorCode.TILES, detail=command.tiles)
         return int(command.tiles)
@@ -216,7 +216,7 @@ class Sequencer:
             raise CommandError(ErrorCode.LENGTH, address=address, detail=count)
         self._store(self._records(self._read(address, count), 0, self.loaded, address))
 
-    def _check_header(self, header: data.Const, address: int) -> None:
+    def _check_header(self, header: Fields, address: int) -> None:
         """Refuses what is wrong with a header, the most telling first."""
         params = self.machine.params
         memory = params.memory
@@ -286,8 +286,7 @@ def _aligned(address: int) -> None:
         raise CommandError(ErrorCode.ALIGNMENT, address=address, detail=WORD_BYTES)
 
 
-def _fields(opcode: Opcode, words: Sequence[int]) -> data.Const:
+def _fields(opcode: Opcode, words: Sequence[int]) -> Fields:
     """The fields of a command of that kind."""
     layout = COMMANDS[opcode]
-    bits = sum(word << 32 * i for i, word in enumerate(words))
-    return layout.from_bits(bits & (1 << layout.size) - 1)
+    return unpack(layout, words[: word_count(layout)])

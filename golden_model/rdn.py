@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hdl.config import unpack
+from hdl.config import unpack, word_count
 from hdl.errors import ParameterError
 from hdl.floorplan import Kind, Side, floorplan
 from hdl.params import RDUParams, require
@@ -108,7 +108,7 @@ def _configs(params: RDUParams, fabric: Fabric, words: Mapping[int, Sequence[int
         else:
             layout = switch_layout(switch_sizes(params, fabric, place.column))
         given = words.get(place.number)
-        configs[place.row, place.column] = layout.from_bits(0) if given is None else unpack(layout, given)
+        configs[place.row, place.column] = unpack(layout, [0] * word_count(layout) if given is None else given)
     return configs
 
 

@@ -41,6 +41,14 @@ def gated_domain(m: Module, name: str, enable: ValueLike) -> None:
     m.d.comb += domain.rst.eq(ResetSignal())
 
 
+def pass_through(m: Module, outer: Any, inner: Any) -> None:
+    """Joins every port of ``outer`` to the same port of ``inner``, a submodule of it with the same signature."""
+    mine, its = (owner.signature.flatten(owner) for owner in (outer, inner))
+    for (_, member, own), (_, _, other) in zip(mine, its, strict=True):
+        target, source = (other, own) if member.flow is In else (own, other)
+        m.d.comb += Value.cast(target).eq(Value.cast(source))
+
+
 class Sleeper(wiring.Component):
     """A PCU or PMU with the same ports, clocked only while something happens to it or in it.
 
@@ -56,10 +64,7 @@ class Sleeper(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.unit = DomainRenamer("unit")(self.unit)
-        mine, its = (owner.signature.flatten(owner) for owner in (self, self.unit))
-        for (_, member, own), (_, _, inner) in zip(mine, its, strict=True):
-            target, source = (inner, own) if member.flow is In else (own, inner)
-            m.d.comb += Value.cast(target).eq(Value.cast(source))
+        pass_through(m, self, self.unit)
         left, running = Signal(range(AWAKE_CYCLES + 1), init=AWAKE_CYCLES), Signal()
         event = self._event(m)
         m.d.sync += running.eq(self.start | (running & ~self.done))

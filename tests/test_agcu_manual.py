@@ -9,7 +9,7 @@ def test_the_tables_in_the_manual_are_those_of_the_layout() -> None:
     """To mend it: ``python -m hdl.agcu.manual`` prints them."""
     text = (ROOT / "docs" / "agcu.md").read_text()
     assert manual.configuration_table(TEST) in text
-    assert manual.status_table() in text
+    assert manual.status_words() in text
 
 
 def test_every_meaning_in_the_manual_is_that_of_a_field() -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from coe_mapping.assembler import pmu as assembler
 from golden_model.pmu import Outputs, VectorBeats, run
+from hdl.manual import fields
 from hdl.params import TEST
 from hdl.pmu import config, manual
 from verif.sources import ROOT
@@ -21,12 +22,12 @@ LANES = TEST.pmu.lanes
 def test_the_tables_in_the_manual_are_those_of_the_layout() -> None:
     """To mend it: ``python -m hdl.pmu.manual`` prints them."""
     assert manual.configuration_table(TEST.pmu) in TEXT
-    assert manual.status_table() in TEXT
+    assert manual.status_words() in TEXT
 
 
 def test_every_meaning_in_the_manual_is_that_of_a_field() -> None:
     layout = config.pmu_layout(TEST.pmu)
-    names = {name for name, _ in manual.fields(layout) if not name.startswith("write.")}
+    names = {name for name, _ in fields(layout) if not name.startswith("write.")}
     assert names | {"write"} == set(manual.MEANINGS)
 
 

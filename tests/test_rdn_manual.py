@@ -1,6 +1,6 @@
 """The manual of the network tells what the layouts say."""
 
-from hdl.pmu.manual import fields
+from hdl.manual import fields
 from hdl.rdn import manual
 from hdl.rdn.config import switch_layout, token_layout
 from verif.sources import ROOT
@@ -9,7 +9,7 @@ from verif.sources import ROOT
 def test_the_tables_in_the_manual_are_those_of_the_layouts() -> None:
     """To mend it: ``python -m hdl.rdn.manual`` prints them."""
     text = (ROOT / "docs" / "network.md").read_text()
-    for table in (manual.link_table, manual.switch_table, manual.token_table, manual.status_table):
+    for table in (manual.link_table, manual.switch_table, manual.token_table, manual.status_words):
         assert table() in text
 
 

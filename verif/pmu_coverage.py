@@ -15,9 +15,9 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 
 from hdl.config import unpack
+from hdl.manual import fields
 from hdl.params import PMUParams
 from hdl.pmu.config import Addend, AddressOp, Mode, bank_shifts, pmu_layout
-from hdl.pmu.manual import fields
 
 STALLS = ("none", "input", "output")
 

@@ -1,6 +1,6 @@
 """Streams from and to memory: which AGCU they go through, and the segments that name memory regions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coe_mapping.assembler.address import Register, Stage, immediate
@@ -109,8 +109,8 @@ class Streams:
             draft.tells.append((stream, 0))
         return Port(draft.name, len(draft.stores) - 1), Port(draft.name, len(draft.tells) - 1)
 
-    def _draft(self, fits: object) -> _Draft:
-        assert callable(fits)
+    def _draft(self, fits: Callable[[_Draft], bool]) -> _Draft:
+        """An AGCU that has room for the stream."""
         if len(self._drafts) < self._most:
             self._drafts.append(_Draft(f"agcu{len(self._drafts)}"))
             return self._drafts[-1]

@@ -1,15 +1,11 @@
 """The tables of ``docs/agcu.md``, made from the layouts: ``python -m hdl.agcu.manual`` prints them."""
 
-import enum
 from typing import Any
 
-from amaranth.lib import data
-
 from hdl.agcu.config import Cause, Status, agcu_layout
-from hdl.config import STATUS_BASE, word_count
+from hdl.manual import fields, size, status_table, table
 from hdl.params import TEST, RDUParams
 from hdl.pmu.manual import MEANINGS as PMU_MEANINGS
-from hdl.pmu.manual import fields
 
 SAME_AS_PMU = ("chain.", "registers[]")  # fields of a stream that a PMU pipeline has too
 
@@ -69,23 +65,15 @@ def shown(params: RDUParams) -> list[tuple[str, Any]]:
 
 def configuration_table(params: RDUParams) -> str:
     """Markdown: field, bits, values, meaning."""
-    lines = ["| field | bits | meaning |", "|---|---|---|"]
-    for name, shape in shown(params):
-        width = data.StructLayout({"value": shape}).size
-        named = isinstance(shape, type) and issubclass(shape, enum.Enum)
-        values = f": {', '.join(f'{e.value} {e.name}' for e in shape)}" if named else ""
-        lines.append(f"| `{name}` | {width} | {meaning(name)}{values} |")
-    layout = agcu_layout(params)
-    lines.append(f"\n{layout.size} bits in {word_count(layout)} words with the sizes of the preset `test`.")
-    return "\n".join(lines)
+    rows = ((name, shape, meaning(name)) for name, shape in shown(params))
+    return table(rows) + f"\n\n{size(agcu_layout(params))}"
 
 
-def status_table() -> str:
+def status_words() -> str:
     """Markdown: word address and name of every status word; the causes of a fault."""
-    lines = ["| address | word |", "|---|---|"]
-    lines += [f"| {STATUS_BASE + word} | {word.name} |" for word in Status]
-    return "\n".join([*lines, "", f"Causes: {', '.join(f'{cause.value} {cause.name}' for cause in Cause)}."])
+    causes = ", ".join(f"{cause.value} {cause.name}" for cause in Cause)
+    return status_table(word.name for word in Status) + f"\n\nCauses: {causes}."
 
 
 if __name__ == "__main__":
-    print(configuration_table(TEST), status_table(), sep="\n\n")
+    print(configuration_table(TEST), status_words(), sep="\n\n")

@@ -123,15 +123,10 @@ class Sequencer(wiring.Component):
         self._share(m, words, fetch, loader, unloader, loading)
         m.d.comb += stopper.parked.eq(parked)
         dma_failed, dma_status, dma_reported = Signal(), Signal(DMA_STATUS_BITS), Signal()
-        base, count = Signal(MEMORY_ADDRESS_BITS), Signal(COUNT_BITS)
-        loops = Array(Signal(SCALAR_BITS, name=f"loop_{i}") for i in range(LOOPS))
+        self._base, self._count = base, count = Signal(MEMORY_ADDRESS_BITS), Signal(COUNT_BITS)
+        self._loops = Array(Signal(SCALAR_BITS, name=f"loop_{i}") for i in range(LOOPS))
         tiles = fields(Opcode.EXECUTE, command).tiles
         known = (tiles != 0) & ((tiles >> units.params.tiles) == 0)
-
-        def fail(code: ErrorCode, *, address: Value | int = 0, detail: Value | int = 0) -> None:
-            m.d.sync += [error.eq(0), error.code.eq(code), error.address.eq(address), error.detail.eq(detail)]
-            m.d.sync += [self.failed.eq(1), state.listing.eq(0)]
-            m.next = "NEXT"
 
         def fail_of(unit: Any) -> None:
             m.d.sync += [error.eq(unit.error), self.failed.eq(1), state.listing.eq(0)]
@@ -162,7 +157,7 @@ class Sequencer(wiring.Component):
                     m.d.comb += self.flush.eq(1)
                 with m.Elif(dma_failed):
                     m.d.comb += dma_reported.eq(1)
-                    fail(ErrorCode.DMA, detail=dma_status)
+                    self._fail(m, ErrorCode.DMA, detail=dma_status)
                 with m.Elif(state.listing):
                     with m.If(state.index == count):
                         m.d.sync += state.listing.eq(0)
@@ -182,66 +177,9 @@ class Sequencer(wiring.Component):
                     m.d.sync += state.index.eq(state.index + 1)
                     m.next = "DECODE"
                     with m.If(fetch.error):
-                        fail(ErrorCode.MEMORY, address=fetch.address)
-            with m.State("DECODE"), m.Switch(command[:OPCODE_BITS]):
-                with m.Case(Opcode.NOP):
-                    m.next = "NEXT"
-                with m.Case(Opcode.LOAD, Opcode.ARGUMENTS):
-                    m.d.sync += loader.start.eq(1)
-                    m.next = "LOAD"
-                with m.Case(Opcode.EXECUTE):
-                    m.next = "COMMIT"
-                    with m.If(~known):
-                        fail(ErrorCode.TILES, detail=tiles)
-                    with m.Elif((tiles & ~state.loaded) != 0):
-                        fail(ErrorCode.NOT_LOADED, detail=tiles & ~state.loaded)
-                    with m.Elif((tiles & state.running) != 0):
-                        fail(ErrorCode.RUNNING, detail=tiles & state.running)
-                with m.Case(Opcode.WAIT):
-                    m.next = "WAIT"
-                    with m.If(~known):
-                        fail(ErrorCode.TILES, detail=tiles)
-                with m.Case(Opcode.DMA):
-                    m.next = "DMA"
-                with m.Case(Opcode.WAIT_DMA):
-                    m.next = "WAIT_DMA"
-                with m.Case(Opcode.UNLOAD):
-                    m.d.sync += unloader.start.eq(known)
-                    m.next = "UNLOAD"
-                    with m.If(~known):
-                        fail(ErrorCode.TILES, detail=tiles)
-                with m.Case(Opcode.SIGNAL):
-                    m.d.sync += [self.signal.eq(fields(Opcode.SIGNAL, command).value), self.signalled.eq(1)]
-                    m.next = "NEXT"
-                with m.Case(Opcode.JUMP):
-                    jump = fields(Opcode.JUMP, command)
-                    loop = loops[jump.counter]
-                    m.next = "NEXT"
-                    with m.If(~state.listing):
-                        fail(ErrorCode.OPCODE, detail=Opcode.JUMP)
-                    with m.Elif(jump.target >= count):
-                        fail(ErrorCode.JUMP, detail=jump.target)
-                    with m.Elif(loop == jump.times):
-                        m.d.sync += loop.eq(0)
-                    with m.Else():
-                        m.d.sync += [loop.eq(loop + 1), state.index.eq(jump.target)]
-                with m.Case(Opcode.HALT):
-                    m.d.sync += state.listing.eq(0)
-                    m.next = "NEXT"
-                with m.Case(Opcode.LIST):
-                    listed = fields(Opcode.LIST, command)
-                    m.d.sync += [base.eq(listed.address), count.eq(listed.count), *(loop.eq(0) for loop in loops)]
-                    m.next = "NEXT"
-                    with m.If(state.listing):
-                        fail(ErrorCode.OPCODE, detail=Opcode.LIST)
-                    with m.Elif(listed.address % WORD_BYTES != 0):
-                        fail(ErrorCode.ALIGNMENT, address=listed.address, detail=WORD_BYTES)
-                    with m.Elif(listed.count == 0):
-                        fail(ErrorCode.LIST)
-                    with m.Else():
-                        m.d.sync += [state.listing.eq(1), state.index.eq(0)]
-                with m.Default():
-                    fail(ErrorCode.OPCODE, detail=command[:OPCODE_BITS])
+                        self._fail(m, ErrorCode.MEMORY, address=fetch.address)
+            with m.State("DECODE"):
+                self._decode(m, command, loader, unloader, known)
             with m.State("LOAD"):
                 m.d.comb += loading.eq(1)
                 with m.If(loader.done):
@@ -268,6 +206,77 @@ class Sequencer(wiring.Component):
         self._tiles(m, loader, stopper, tiles, machine.ongoing("START"))
         self._copies(m, stopper, command, copy, (dma_failed, dma_status, dma_reported))
         return m
+
+    def _decode(self, m: Module, command: Signal, loader: Loader, unloader: Unloader, known: Value) -> None:
+        """One cycle a command; what takes longer goes to a state of its own. ``known``: its tiles are there."""
+        state, tiles = self.state, fields(Opcode.EXECUTE, command).tiles
+        base, count, loops = self._base, self._count, self._loops
+        with m.Switch(command[:OPCODE_BITS]):
+            with m.Case(Opcode.NOP):
+                m.next = "NEXT"
+            with m.Case(Opcode.LOAD, Opcode.ARGUMENTS):
+                m.d.sync += loader.start.eq(1)
+                m.next = "LOAD"
+            with m.Case(Opcode.EXECUTE):
+                m.next = "COMMIT"
+                with m.If(~known):
+                    self._fail(m, ErrorCode.TILES, detail=tiles)
+                with m.Elif((tiles & ~state.loaded) != 0):
+                    self._fail(m, ErrorCode.NOT_LOADED, detail=tiles & ~state.loaded)
+                with m.Elif((tiles & state.running) != 0):
+                    self._fail(m, ErrorCode.RUNNING, detail=tiles & state.running)
+            with m.Case(Opcode.WAIT):
+                m.next = "WAIT"
+                with m.If(~known):
+                    self._fail(m, ErrorCode.TILES, detail=tiles)
+            with m.Case(Opcode.DMA):
+                m.next = "DMA"
+            with m.Case(Opcode.WAIT_DMA):
+                m.next = "WAIT_DMA"
+            with m.Case(Opcode.UNLOAD):
+                m.d.sync += unloader.start.eq(known)
+                m.next = "UNLOAD"
+                with m.If(~known):
+                    self._fail(m, ErrorCode.TILES, detail=tiles)
+            with m.Case(Opcode.SIGNAL):
+                m.d.sync += [self.signal.eq(fields(Opcode.SIGNAL, command).value), self.signalled.eq(1)]
+                m.next = "NEXT"
+            with m.Case(Opcode.JUMP):
+                jump = fields(Opcode.JUMP, command)
+                loop = loops[jump.counter]
+                m.next = "NEXT"
+                with m.If(~state.listing):
+                    self._fail(m, ErrorCode.OPCODE, detail=Opcode.JUMP)
+                with m.Elif(jump.target >= count):
+                    self._fail(m, ErrorCode.JUMP, detail=jump.target)
+                with m.Elif(loop == jump.times):
+                    m.d.sync += loop.eq(0)
+                with m.Else():
+                    m.d.sync += [loop.eq(loop + 1), state.index.eq(jump.target)]
+            with m.Case(Opcode.HALT):
+                m.d.sync += state.listing.eq(0)
+                m.next = "NEXT"
+            with m.Case(Opcode.LIST):
+                listed = fields(Opcode.LIST, command)
+                m.d.sync += [base.eq(listed.address), count.eq(listed.count), *(loop.eq(0) for loop in loops)]
+                m.next = "NEXT"
+                with m.If(state.listing):
+                    self._fail(m, ErrorCode.OPCODE, detail=Opcode.LIST)
+                with m.Elif(listed.address % WORD_BYTES != 0):
+                    self._fail(m, ErrorCode.ALIGNMENT, address=listed.address, detail=WORD_BYTES)
+                with m.Elif(listed.count == 0):
+                    self._fail(m, ErrorCode.LIST)
+                with m.Else():
+                    m.d.sync += [state.listing.eq(1), state.index.eq(0)]
+            with m.Default():
+                self._fail(m, ErrorCode.OPCODE, detail=command[:OPCODE_BITS])
+
+    def _fail(self, m: Module, code: ErrorCode, *, address: Value | int = 0, detail: Value | int = 0) -> None:
+        """Ends a command, and its list, with an error; from within a state."""
+        error = self.error
+        m.d.sync += [error.eq(0), error.code.eq(code), error.address.eq(address), error.detail.eq(detail)]
+        m.d.sync += [self.failed.eq(1), self.state.listing.eq(0)]
+        m.next = "NEXT"
 
     def _share(
         self, m: Module, words: WordPort, fetch: Any, loader: Loader, unloader: Unloader, loading: Signal

@@ -1,12 +1,6 @@
 """The tables of ``docs/pmu.md``, made from the layouts: ``python -m hdl.pmu.manual`` prints them."""
 
-import enum
-from collections.abc import Iterator
-from typing import Any
-
-from amaranth.lib import data
-
-from hdl.config import STATUS_BASE, word_count
+from hdl.manual import fields, size, status_table, table
 from hdl.params import TEST, PMUParams
 from hdl.pmu.config import Status, pmu_layout
 
@@ -66,39 +60,17 @@ MEANINGS = {
 }
 
 
-def fields(layout: data.Layout, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of ``layout`` once, elements of an array as ``[]``: its path and its shape."""
-    for key, field in layout:
-        is_array = isinstance(layout, data.ArrayLayout)
-        if is_array and key:
-            return
-        name = f"{path}[]" if is_array else f"{path}.{key}" if path else str(key)
-        if isinstance(field.shape, data.Layout):
-            yield from fields(field.shape, name)
-        else:
-            yield name, field.shape
-
-
 def configuration_table(params: PMUParams) -> str:
-    """Markdown: field, bits, values, meaning."""
+    """Markdown: field, bits, values, meaning; the write pipeline, which has the fields of the other, in one line."""
     layout = pmu_layout(params)
-    lines = ["| field | bits | meaning |", "|---|---|---|"]
-    lines.append(f"| `write` | {layout['write'].width} | {MEANINGS['write']} |")
-    for name, shape in fields(layout):
-        if not name.startswith("write."):
-            width = data.StructLayout({"value": shape}).size
-            named = isinstance(shape, type) and issubclass(shape, enum.Enum)
-            values = f": {', '.join(f'{e.value} {e.name}' for e in shape)}" if named else ""
-            lines.append(f"| `{name}` | {width} | {MEANINGS[name]}{values} |")
-    lines.append(f"\n{layout.size} bits in {word_count(layout)} words with the sizes of the preset `test`.")
-    return "\n".join(lines)
+    rows = [(name, shape, MEANINGS[name]) for name, shape in fields(layout) if not name.startswith("write.")]
+    return table([("write", layout["write"].shape, MEANINGS["write"]), *rows]) + f"\n\n{size(layout)}"
 
 
-def status_table() -> str:
+def status_words() -> str:
     """Markdown: word address and name of every status word."""
-    lines = ["| address | word |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {STATUS_BASE + word} | {word.name} |" for word in Status)])
+    return status_table(word.name for word in Status)
 
 
 if __name__ == "__main__":
-    print(configuration_table(TEST.pmu), status_table(), sep="\n\n")
+    print(configuration_table(TEST.pmu), status_words(), sep="\n\n")

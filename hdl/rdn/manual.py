@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from amaranth.lib import data
 
-from hdl.config import STATUS_BASE, word_count
+from hdl.manual import fields, size, status_table, table
 from hdl.params import TEST
-from hdl.pmu.manual import fields
 from hdl.rdn.config import Fabric, status_names, switch_layout, switch_sizes, token_layout, token_sizes
 from hdl.rdn.link import flit_layout
 
@@ -53,28 +52,23 @@ def _without_payload() -> data.StructLayout:
 def switch_table() -> str:
     """Markdown: the configuration of a packet switch."""
     layout = switch_layout(SIZES)
-    size = f"\n{layout.size} bits in {word_count(layout)} words for the vector switch of an outer column of `test`."
-    return _table(SWITCH, layout) + "\n" + size
+    return _table(SWITCH, layout) + f"\n\n{size(layout, ' for the vector switch of an outer column of `test`.')}"
 
 
 def token_table() -> str:
     """Markdown: the configuration of a token switch."""
     layout = token_layout(TOKENS)
-    return _table(TOKEN_SWITCH, layout) + f"\n\n{layout.size} bits in {word_count(layout)} words, likewise."
+    return _table(TOKEN_SWITCH, layout) + f"\n\n{size(layout, ', likewise.')}"
 
 
-def status_table() -> str:
+def status_words() -> str:
     """Markdown: the status words of a packet switch, those of an outer column's vector switch of ``test``."""
-    lines = ["| address | word |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {STATUS_BASE + i} | {name} |" for i, name in enumerate(status_names(SIZES)))])
+    return status_table(status_names(SIZES))
 
 
 def _table(meanings: Mapping[str, str], layout: data.StructLayout) -> str:
-    lines = ["| field | bits | meaning |", "|---|---|---|"]
-    for name, shape in fields(layout):
-        lines.append(f"| `{name}` | {data.StructLayout({'value': shape}).size} | {meanings[name]} |")
-    return "\n".join(lines)
+    return table((name, shape, meanings[name]) for name, shape in fields(layout))
 
 
 if __name__ == "__main__":
-    print(link_table(), switch_table(), token_table(), status_table(), sep="\n\n")
+    print(link_table(), switch_table(), token_table(), status_words(), sep="\n\n")

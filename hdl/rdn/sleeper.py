@@ -1,10 +1,9 @@
 """A packet switch that is clocked only while something happens to it or in it (:mod:`hdl.clock_gate`)."""
 
-from amaranth.hdl import Cat, DomainRenamer, Module, Signal, Value
+from amaranth.hdl import Cat, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 
-from hdl.clock_gate import gated_domain
+from hdl.clock_gate import gated_domain, pass_through
 from hdl.rdn.config import SwitchSizes
 from hdl.rdn.switch import Switch
 
@@ -23,10 +22,7 @@ class SleepingSwitch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.unit = DomainRenamer("unit")(self.unit)
-        mine, its = (owner.signature.flatten(owner) for owner in (self, self.unit))
-        for (_, member, own), (_, _, inner) in zip(mine, its, strict=True):
-            target, source = (inner, own) if member.flow is In else (own, inner)
-            m.d.comb += Value.cast(target).eq(Value.cast(source))
+        pass_through(m, self, self.unit)
         address = Signal.like(self.bus.address)
         m.d.sync += address.eq(self.bus.address)
         events = Cat(
