@@ -307,7 +307,7 @@ class RDUParams:
 
 NANO = RDUParams(
     "nano",
-    PCUParams(lanes=4, stages=2, fifo_depth=4),
+    PCUParams(lanes=4, stages=2, fifo_depth=4, arith=ArithParams(special=12)),  # in 6 cycles it is below 60 MHz
     PMUParams(lanes=4, rows=512, groups=2, fifo_depth=4),
     RDNParams(flows=4, channels=2, depth=4, token_wires=4, die_latency=0),
     AGCUParams(loads=1, segments=4, outstanding=4, fifo_depth=4),
