@@ -4,7 +4,7 @@
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,7 +66,7 @@ def encode(machine: UnitMap, bitstream: Bitstream) -> bytes:
     records: list[tuple[int, int, Sequence[int]]] = []
     for number, words in sorted(bitstream.units.items()):
         _check(machine, bitstream, number, len(words))
-        records.append((number, 0, words))
+        records += [(number, first, run) for first, run in _runs(words)]
     records += [(machine.tile_unit(t), 0, _active(machine, bitstream, t)) for t in sorted(bitstream.tiles)]
     body = [word for record in records for word in record_words(*record)]
     header = pack(
@@ -86,6 +86,17 @@ def encode(machine: UnitMap, bitstream: Bitstream) -> bytes:
     image = content + zlib.crc32(content).to_bytes(WORD_BYTES, "little")
     granule = params.beat_bytes * params.memory.granule
     return image + bytes(-len(image) % granule)
+
+
+def _runs(words: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+    """The words but for zeros, which are there after a load anyway: (first, words). A zero or two cost no more than the
+    record that would leave them out."""
+    used = [i for i, word in enumerate(words) if word]
+    first = 0
+    for i, last in enumerate(used):
+        if i + 1 == len(used) or used[i + 1] - last > 3:
+            yield used[first], words[used[first] : last + 1]
+            first = i + 1
 
 
 def _check(machine: UnitMap, bitstream: Bitstream, number: int, words: int) -> None:

@@ -43,27 +43,33 @@ def place(params: RDUParams, program: Program, seed: int = 0, tiles: Sequence[in
 
 
 class _Annealing:
-    """Units in slots; a move swaps what two slots of one kind hold."""
+    """Units in slots; a move swaps what two slots of one kind hold.
+
+    Slots are numbered, and the length of every stream is remembered: a move only measures the streams it touches.
+    """
 
     def __init__(self, program: Program, available: dict[Kind, list[Place]], rng: random.Random) -> None:
         self.rng = rng
-        self.slots = available
-        self.holds: dict[Place, str | None] = {}
+        self.places = [place for places in available.values() for place in places]
+        self.kinds: list[range] = []  # the slots of each kind in use
+        self.holds: list[str | None] = [None] * len(self.places)
         self.at: dict[str, Place] = {}
+        first = 0
         for kind, places in available.items():
             units = [unit for unit in program.units if program.kind(unit) is kind]
-            for i, slot in enumerate(places):
-                self.holds[slot] = units[i] if i < len(units) else None
-                if i < len(units):
-                    self.at[units[i]] = slot
+            if units:
+                self.kinds.append(range(first, first + len(places)))
+            for slot, unit in enumerate(units, first):
+                self._put(slot, unit)
+            first += len(places)
         heaviest = max((stream.weight for stream in program.streams), default=1.0)
         self.weights = [max(stream.weight / heaviest, PRESENCE) for stream in program.streams]
         self.ends = [_ends(stream) for stream in program.streams]
-        self.of: dict[str, list[int]] = {unit: [] for unit in program.units}
+        self.of: dict[str | None, list[int]] = {unit: [] for unit in (None, *program.units)}
         for i, ends in enumerate(self.ends):
             for unit in ends:
                 self.of[unit].append(i)
-        self.kinds = [kind for kind in available if any(program.kind(unit) is kind for unit in program.units)]
+        self.lengths = [self._length(i) for i in range(len(self.ends))]
 
     def run(self) -> dict[str, Place]:
         moves = MOVES_A_UNIT * len(self.at)
@@ -74,31 +80,35 @@ class _Annealing:
         return dict(self.at)
 
     def _try(self, temperature: float) -> None:
-        slots = self.slots[self.rng.choice(self.kinds)]
+        slots = self.rng.choice(self.kinds)
         a, b = self.rng.choice(slots), self.rng.choice(slots)
-        touched = {i for slot in (a, b) if (unit := self.holds[slot]) is not None for i in self.of[unit]}
+        touched = sorted({*self.of[self.holds[a]], *self.of[self.holds[b]]})
         if a == b or not touched:
             return
-        before = self._length(touched)
         self._swap(a, b)
-        worse = self._length(touched) - before
+        lengths = [self._length(i) for i in touched]
+        worse = sum(lengths) - sum(self.lengths[i] for i in touched)
         if worse > 0 and self.rng.random() >= math.exp(-worse / temperature):
             self._swap(a, b)
+            return
+        for i, length in zip(touched, lengths, strict=True):
+            self.lengths[i] = length
 
-    def _swap(self, a: Place, b: Place) -> None:
-        self.holds[a], self.holds[b] = self.holds[b], self.holds[a]
-        for slot in (a, b):
-            unit = self.holds[slot]
-            if unit is not None:
-                self.at[unit] = slot
+    def _swap(self, a: int, b: int) -> None:
+        in_a, in_b = self.holds[a], self.holds[b]
+        self._put(a, in_b)
+        self._put(b, in_a)
 
-    def _length(self, streams: set[int]) -> float:
-        return sum(self.weights[i] * self._perimeter(self.ends[i]) for i in sorted(streams))
+    def _put(self, slot: int, unit: str | None) -> None:
+        self.holds[slot] = unit
+        if unit is not None:
+            self.at[unit] = self.places[slot]
 
-    def _perimeter(self, ends: Sequence[str]) -> int:
-        rows = [self.at[unit].row for unit in ends]
-        columns = [self.at[unit].column for unit in ends]
-        return max(rows) - min(rows) + max(columns) - min(columns)
+    def _length(self, stream: int) -> float:
+        """Half the perimeter around its ends, weighted."""
+        places = [self.at[unit] for unit in self.ends[stream]]
+        rows, columns = [place.row for place in places], [place.column for place in places]
+        return self.weights[stream] * (max(rows) - min(rows) + max(columns) - min(columns))
 
 
 def _ends(stream: Stream) -> tuple[str, ...]:

@@ -107,8 +107,9 @@ def _configs(params: RDUParams, fabric: Fabric, words: Mapping[int, Sequence[int
             layout = token_layout(token_sizes(params, place.column))
         else:
             layout = switch_layout(switch_sizes(params, fabric, place.column))
-        given = words.get(place.number)
-        configs[place.row, place.column] = unpack(layout, [0] * word_count(layout) if given is None else given)
+        size = word_count(layout)  # a switch without an AGCU ignores the words it lacks
+        given = words.get(place.number, [0] * size)
+        configs[place.row, place.column] = unpack(layout, given[:size])
     return configs
 
 

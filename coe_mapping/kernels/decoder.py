@@ -112,8 +112,10 @@ class Layout:
 
     @property
     def cache_rows(self) -> int:
-        """Positions in memory: one more than are looked at, where padded rows leave their keys and values."""
-        return self.positions + 1
+        """Positions in memory: more than are looked at, for padded rows leave their keys and values behind these; whole
+        granules, so that every sequence begins on one."""
+        granule = self.params.memory.granule
+        return -(-(self.positions + 1) // granule) * granule
 
     @property
     def weights(self) -> dict[str, Tiling]:

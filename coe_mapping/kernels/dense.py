@@ -63,6 +63,17 @@ def groups(params: RDUParams, rows: int) -> tuple[int, int]:
     return blocks, -(-rows // blocks)
 
 
+def padded_rows(params: RDUParams, rows: int) -> int:
+    """Rows that ``rows`` take in memory: whole blocks."""
+    blocks, group = groups(params, rows)
+    return blocks * group
+
+
+def row_pitch(params: RDUParams, width: int) -> int:
+    """Elements from a row of activations to the next in memory: as many as a product computes."""
+    return tiling(params, 1, 1, width).width
+
+
 def tiling(params: RDUParams, rows: int, k: int, n: int, tiles: int = 0) -> Tiling:
     """A product of those sizes; the accumulators of a cell in turn hide the latency of its multiply-add.
 

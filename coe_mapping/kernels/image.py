@@ -1,5 +1,6 @@
 """A model's tensors as kernels read them: in streaming order, heads on whole vectors, signs in the rotary tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,11 @@ from numpy.typing import NDArray
 
 from coe_mapping.kernels.decoder import Layout
 from coe_mapping.kernels.dense import weight_stream
+from coe_mapping.kernels.embedding import EmbeddingLayout
+from coe_mapping.kernels.head import HeadLayout
 from coe_mapping.models.model import Model, layer_tensor
+from golden_model.numerics import canonicalize
+from hdl.params import RDUParams
 
 Array = NDArray[Any]
 Bits = NDArray[np.uint16]
@@ -34,6 +39,22 @@ def layer_weights(layout: Layout, model: Model, layer: int) -> dict[str, Bits]:
     return image
 
 
+def embedding_table(layout: EmbeddingLayout, model: Model) -> Bits:
+    """Region ``table`` of an embedding."""
+    table = np.zeros((layout.vocabulary, layout.pitch), np.uint16)
+    table[:, : layout.hidden] = canonicalize(model.tensors["embedding"]).view(np.uint16)
+    return table
+
+
+def head_weights(layout: HeadLayout, model: Model) -> dict[str, Bits]:
+    """The contents of the weight regions of a head; columns beyond the vocabulary are copies of its first."""
+    norm = np.zeros(layout.pitch, np.uint16)
+    norm[: layout.shape.hidden] = model.tensors["final_norm"].view(np.uint16)
+    weight = model.tensors[model.head].view(np.uint16).T
+    copies = np.repeat(weight[:, :1], layout.logits.width - weight.shape[1], axis=1)
+    return {"final_norm": norm, "head": weight_stream(np.concatenate([weight, copies], axis=1), layout.logits)}
+
+
 def rotary_tables(layout: Layout, cosines: Array, sines: Array) -> dict[str, Bits]:
     """The rotary regions, from BF16 tables (positions, head / 2): values twice, the first sine of a pair negated."""
     size, pitch = layout.shape.head, layout.head_pitch
@@ -55,6 +76,13 @@ def positions(layout: Layout, values: Array) -> NDArray[np.uint32]:
     image = np.zeros((layout.padded_rows, layout.params.beat_bytes // 4), np.uint32)
     image[:, 0] = layout.positions
     image[: len(values), 0] = values
+    return image
+
+
+def words(params: RDUParams, values: Sequence[int]) -> NDArray[np.uint32]:
+    """A word a beat: token ids as an embedding reads them."""
+    image = np.zeros((len(values), params.beat_bytes // 4), np.uint32)
+    image[:, 0] = values
     return image
 
 

@@ -1,0 +1,204 @@
+"""The kernels of a language model, compiled for a machine, and the memory that they and its tensors take."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coe_mapping.bitstream import encode
+from coe_mapping.compile import Compiled, compile_program
+from coe_mapping.kernels import image
+from coe_mapping.kernels.decoder import LayerShape, Layout, decoder_layer
+from coe_mapping.kernels.embedding import EmbeddingLayout, embedding
+from coe_mapping.kernels.head import HeadLayout, HeadShape, head, rows_apart
+from coe_mapping.kernels.memory import ELEMENT_BYTES, Binding
+from coe_mapping.memory_plan import Need
+from coe_mapping.models.model import Model, ModelConfig
+from coe_mapping.program import Program
+from coe_mapping.schedule import argument_bytes, list_bytes
+from golden_model.operators import ContractArithmetic
+from hdl.params import RDUParams, require
+from hdl.unit_map import unit_map
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much goes through the kernels at once.
+
+    Attributes:
+        prompt: rows of a prefill pass; a longer prompt takes several. batch: sequences that are decoded together.
+        positions: of each sequence's cache.
+    """
+
+    prompt: int
+    batch: int
+    positions: int
+
+    def __post_init__(self) -> None:
+        require(
+            min(self.prompt, self.batch, self.positions) >= 1,
+            f"language model: {self.prompt} prompt rows, a batch of {self.batch}, caches of {self.positions} "
+            "positions: give at least one of each",
+        )
+
+
+class Programs(NamedTuple):
+    """Names of the programs of a phase."""
+
+    embedding: str
+    layer: str
+    head: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Prefill or decode: the layouts of its three kernels, and their programs.
+
+    The head of decode embeds the tokens it finds, so that the embedding is launched for the first tokens only.
+    """
+
+    name: str
+    embedding: EmbeddingLayout
+    layer: Layout
+    head: HeadLayout
+    programs: Programs
+
+    @property
+    def row_bytes(self) -> int:
+        """Of hidden state."""
+        return self.layer.output.width * ELEMENT_BYTES
+
+    @property
+    def sequence_bytes(self) -> int:
+        """Of the keys, or the values, of one sequence."""
+        return self.layer.cache_rows * self.layer.cache_pitch * ELEMENT_BYTES
+
+    @property
+    def hidden_bytes(self) -> int:
+        """Of hidden state, and behind it as many rows as a head looks at beyond the last."""
+        return self.layer.regions["y"].bytes + (self.head.padded_rows - 1) * self.row_bytes
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """The kernels of models of one shape on one kind of machine; phases share programs that are equal."""
+
+    params: RDUParams
+    config: ModelConfig
+    sizes: Sizes
+    prefill: Phase
+    decode: Phase
+    programs: Mapping[str, Compiled]
+
+    @cached_property
+    def program_bytes(self) -> dict[str, int]:
+        """Of every program's bitstream."""
+        machine = unit_map(self.params)
+        return {name: len(encode(machine, program.bitstream)) for name, program in self.programs.items()}
+
+
+def compile_model(
+    params: RDUParams, config: ModelConfig, sizes: Sizes, *, resident: Collection[str] = (), seed: int = 0
+) -> CompiledModel:
+    """Compiles the kernels of both phases.
+
+    Args:
+        resident: weights that the prefill kernel streams once a launch, not once a block of rows.
+
+    Raises:
+        ParameterError: one of them does not fit the machine.
+    """
+    programs: dict[str, Compiled] = {}
+
+    def add(name: str, program: Program, bindings: Sequence[Binding]) -> str:
+        if name not in programs:
+            programs[name] = compile_program(params, program, bindings, seed=seed)
+        return name
+
+    def phase(name: str, rows: int, head_rows: int, *, batch: bool) -> Phase:
+        widths = (config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate, config.epsilon)
+        first = embedding(params, config.hidden, config.vocabulary, rows)
+        layer = decoder_layer(params, LayerShape(*widths, rows, sizes.positions, batch), () if batch else resident)
+        last = head(params, HeadShape(config.hidden, config.vocabulary, config.epsilon, head_rows, embeds=batch))
+        names = Programs(
+            add(f"embedding of {rows}", first.program, first.bindings),
+            add(f"{name} layer", layer.program, layer.bindings),
+            add(f"{name} head", last.program, last.bindings),
+        )
+        return Phase(name, first.layout, layer.layout, last.layout, names)
+
+    prefill = phase("prefill", sizes.prompt, rows_apart(params, config.hidden), batch=False)
+    decode = phase("decode", sizes.batch, sizes.batch, batch=True)
+    return CompiledModel(params, config, sizes, prefill, decode, programs)
+
+
+def needs(compiled: CompiledModel, *, keep: bool) -> Iterator[Need]:
+    """Every region by name; traffic is that of one prefill and one decode pass.
+
+    Launches are those of a prefill pass, then those of a decode pass: the embedding, the layers, the head.
+
+    Args:
+        keep: hidden states stay until the end of their pass.
+    """
+    layers = compiled.config.layers
+    yield from _tensors(compiled)
+    for phase, start in ((compiled.prefill, 0), (compiled.decode, layers + 2)):
+        yield from _states(phase, layers, start, keep=keep)
+    for name, size in compiled.program_bytes.items():
+        yield Need(f"program.{name}", size, traffic=2 * size)
+    first, layer, last = (compiled.programs[name] for name in compiled.decode.programs)
+    arguments = argument_bytes([first, *[layer] * layers, last])
+    yield Need("arguments", arguments, traffic=arguments)
+    yield Need("commands", list_bytes(layers + 2), traffic=list_bytes(layers + 2))
+
+
+def contents(compiled: CompiledModel, model: Model) -> Iterator[tuple[str, Array]]:
+    """What regions hold before the first pass, as integers of any width."""
+    phase, rotary = compiled.decode, model.config.rotary
+    yield "table", image.embedding_table(phase.embedding, model)
+    yield from image.head_weights(phase.head, model).items()
+    arithmetic = ContractArithmetic(compiled.params.lanes)
+    tables = arithmetic.rotary_tables(rotary.frequencies, rotary.amplitude, phase.layer.cache_rows)
+    yield from image.rotary_tables(phase.layer, *tables).items()
+    empty = np.zeros(phase.layer.regions["keys"].bytes, np.uint8)  # what is masked must still be numbers
+    for i in range(model.config.layers):
+        for name, tensor in image.layer_weights(phase.layer, model, i).items():
+            yield f"{name}.{i}", tensor
+        yield f"keys.{i}", empty
+        yield f"values.{i}", empty
+
+
+def _tensors(compiled: CompiledModel) -> Iterator[Need]:
+    """What stays: weights, tables, caches."""
+    prefill, decode, layers = compiled.prefill, compiled.decode, compiled.config.layers
+    layer, passes = decode.layer.regions, prefill.layer.heads.blocks + decode.layer.heads.blocks
+    for i in range(layers):
+        for name in (*decode.layer.weights, *image.NORMS):
+            yield Need(f"{name}.{i}", layer[name].bytes, traffic=passes * layer[name].bytes)
+        for name in ("keys", "values"):
+            yield Need(f"{name}.{i}", layer[name].bytes, traffic=layer[name].bytes + prefill.sequence_bytes)
+    rows = prefill.layer.padded_rows + decode.layer.padded_rows
+    for name in ("cosines", "sines"):
+        used = 2 * layers * rows * decode.layer.head_pitch * ELEMENT_BYTES  # for queries and for keys
+        yield Need(name, layer[name].bytes, traffic=used)
+    yield Need("table", decode.embedding.regions["table"].bytes, traffic=rows * decode.row_bytes)
+    for name in ("final_norm", "head"):
+        yield Need(name, decode.head.regions[name].bytes, traffic=2 * decode.head.regions[name].bytes)
+
+
+def _states(phase: Phase, layers: int, start: int, *, keep: bool) -> Iterator[Need]:
+    """What goes through a pass that begins with launch ``start``; the host writes before it, and reads after it."""
+    end = start + layers + 1
+    positions = phase.layer.regions["positions"].bytes
+    yield Need(f"{phase.name}.positions", positions, start, end, traffic=layers * positions)
+    for i in range(layers + 1):
+        feeds_back = i == 0 and phase.head.shape.embeds
+        last = end if keep or feeds_back else start + i + 1
+        yield Need(f"{phase.name}.hidden.{i}", phase.hidden_bytes, start + i, last, traffic=2 * phase.hidden_bytes)
+    tokens = max(phase.embedding.regions["tokens"].bytes, phase.head.regions["tokens"].bytes)
+    yield Need(f"{phase.name}.tokens", tokens, traffic=2 * tokens)

@@ -1,0 +1,305 @@
+"""A language model on a device: prompts in, token ids out, every launch of it on the machine.
+
+::
+
+    compiled = compile_model(DEMO, model.config, Sizes(prompt=16, batch=4, positions=64))
+    language_model = LanguageModel(Device(machine, scratch), model, compiled)
+    for sequence, token in language_model.generate(prompts, limit=8, stops=frozenset({0})):
+        ...
+
+A pass through the model is a schedule of launches: the embedding, the layer kernel once for every layer, the head.
+Prefill takes the prompts one after the other, each in as many passes as its length needs; decode takes a token of every
+sequence in one pass, and its head leaves the embeddings of the tokens it found, with which the next pass begins. The
+phases have kernels of their own and share weights and caches.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from ml_dtypes import bfloat16
+from numpy.typing import NDArray
+
+from coe_mapping.compiled_model import CompiledModel, Phase, contents, needs
+from coe_mapping.device import Device
+from coe_mapping.kernels import image
+from coe_mapping.memory_plan import MemoryPlan, Need, plan
+from coe_mapping.models.model import Model
+from coe_mapping.schedule import Launch, Orchestrator, Stored
+from hdl.params import require
+
+Array = NDArray[Any]
+
+
+class Orchestration(enum.Enum):
+    """Who gives the commands of a pass: the host, one by one, or a list in memory."""
+
+    SOFTWARE = "software"
+    HARDWARE = "hardware"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass through the model. Row i is token ``tokens[i]`` of sequence ``sequences[i]`` at ``positions[i]``."""
+
+    phase: str
+    sequences: tuple[int, ...]
+    tokens: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+class Observer(Protocol):
+    """Is told what the device did and what it left in memory, in order: after every launch in software, after a pass in
+    hardware."""
+
+    def launch(self, step: Pass, launch: Launch) -> None:
+        """Comes first."""
+        ...
+
+    def layer(self, step: Pass, layer: int, hidden: Array) -> None:
+        """The output rows of a layer, BF16 (rows, hidden)."""
+        ...
+
+    def answer(self, step: Pass, tokens: Mapping[int, int]) -> None:
+        """The token that follows the last row of each sequence."""
+        ...
+
+
+class LanguageModel:
+    """A model on a device, with caches for a batch of sequences.
+
+    Args:
+        device: nobody else launches programs on it; its memory is the model's, but for its ``scratch``.
+        observer: sees every layer of every pass; memory then holds the outputs of all layers at once.
+
+    Raises:
+        ParameterError: the model is of another shape than ``compiled``, or does not fit the memory.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        model: Model,
+        compiled: CompiledModel,
+        *,
+        orchestration: Orchestration = Orchestration.HARDWARE,
+        observer: Observer | None = None,
+    ) -> None:
+        require(
+            model.config == compiled.config and device.params == compiled.params,
+            "language model: the kernels were compiled for a model of another shape, or for another machine: compile "
+            "them for this one",
+        )
+        self.device, self.model, self.compiled, self.config = device, model, compiled, model.config
+        self.orchestration, self.observer = orchestration, observer
+        scratch = Need("scratch", Device.SCRATCH, address=device.scratch)
+        self.memory: MemoryPlan = plan(device.params, [*needs(compiled, keep=observer is not None), scratch])
+        for region, content in contents(compiled, model):
+            self._write(region, content)
+        self.orchestrator = Orchestrator(
+            device,
+            {name: self._store_program(name) for name in compiled.programs},
+            self.memory.addresses["commands"],
+            self.memory.addresses["arguments"],
+        )
+        self._lengths: dict[int, int] = {}  # of the sequences that run
+        self._newest: dict[int, int] = {}  # their last tokens, which are not in their caches yet
+        self._embedded = False  # whether memory holds the embeddings of these
+
+    # --- use ---
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], limit: int, stops: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[int, int]]:
+        """Greedy answers: (prompt, token) as tokens appear, at most ``limit`` a prompt, stop tokens left out.
+
+        Raises:
+            ParameterError: a prompt with its answer does not fit, see also :meth:`prefill`.
+        """
+        room = self.compiled.sizes.positions
+        for i, prompt in enumerate(prompts):
+            require(
+                len(prompt) + limit - 1 <= room,
+                f"language model: prompt {i} of {len(prompt)} tokens with an answer of {limit} does not fit a cache of "
+                f"{room} positions: ask for less, or compile for more",
+            )
+        new = self.prefill(prompts)
+        for made in range(1, limit + 1):
+            for sequence, token in new.items():
+                if token in stops:
+                    self.finish(sequence)
+                else:
+                    yield sequence, token
+            if made == limit or not self._lengths:
+                return
+            new = self.decode()
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> dict[int, int]:
+        """Starts afresh with these sequences; returns the token that follows each.
+
+        Raises:
+            ParameterError: more prompts than the batch, or one that is empty, too long, or not in the vocabulary.
+        """
+        self._check_prompts(prompts)
+        self._lengths, self._newest, self._embedded = {}, {}, False
+        first, after = self.compiled.prefill.programs.embedding, self.compiled.decode.programs.embedding
+        self._newest = {
+            sequence: self._prefill(sequence, prompt, after if sequence == len(prompts) - 1 else first)
+            for sequence, prompt in enumerate(prompts)
+        }
+        tokens = [self._newest.get(row, 0) for row in range(self.compiled.decode.layer.padded_rows)]
+        self._write("decode.tokens", image.words(self.device.params, tokens))
+        self._lengths = {sequence: len(prompt) for sequence, prompt in enumerate(prompts)}
+        return dict(self._newest)
+
+    def decode(self) -> dict[int, int]:
+        """The next token of every sequence that runs.
+
+        Raises:
+            ParameterError: none runs, or the cache of one is full.
+        """
+        phase, room = self.compiled.decode, self.compiled.sizes.positions
+        require(bool(self._lengths), "language model: no sequence runs: begin with prefill")
+        for sequence, length in self._lengths.items():
+            require(
+                length < room,
+                f"language model: the cache of sequence {sequence} is full at {room} positions: finish it, or compile "
+                "for more",
+            )
+        step = Pass("decode", tuple(self._lengths), tuple(self._newest.values()), tuple(self._lengths.values()))
+        positions = np.full(phase.layer.padded_rows, phase.layer.positions)  # where nobody looks
+        positions[list(step.sequences)] = step.positions
+        self._write("decode.positions", image.positions(phase.layer, positions))
+        self._run(step, self.schedule(phase, embed=not self._embedded), rows=step.sequences, then=phase.programs.layer)
+        self._embedded = True
+        tokens = self._tokens(phase)
+        self._newest = {sequence: tokens[sequence] for sequence in step.sequences}
+        self._lengths = {sequence: length + 1 for sequence, length in self._lengths.items()}
+        self._tell(step, self._newest)
+        return dict(self._newest)
+
+    def finish(self, sequence: int) -> None:
+        """Decodes that sequence no more."""
+        del self._lengths[sequence], self._newest[sequence]
+
+    def schedule(
+        self, phase: Phase, sequence: int = 0, row: int = 0, *, embed: bool = True, answer: bool = True
+    ) -> list[Launch]:
+        """A pass: ``sequence`` has the first cache, the head begins with hidden row ``row``.
+
+        ``embed``: it begins with the embedding. ``answer``: it ends with the head.
+        """
+        first, layer, last = phase.programs
+        hidden = [self.memory.addresses[f"{phase.name}.hidden.{i}"] for i in range(self.config.layers + 1)]
+        tokens, at = self.memory.addresses[f"{phase.name}.tokens"], self.memory.addresses
+        begin = Launch(first, {"tokens": tokens, "table": at["table"], "x": hidden[0]})
+        layers = [
+            Launch(layer, {"x": hidden[i], "y": hidden[i + 1], **self._layer(phase, i, sequence)})
+            for i in range(self.config.layers)
+        ]
+        weights = {name: at[name] for name in ("final_norm", "head", "table")}
+        x = hidden[-1] + row * phase.row_bytes
+        end = Launch(last, {"x": x, "tokens": tokens, "embedded": hidden[0], **weights})
+        return [*([begin] if embed else []), *layers, *([end] if answer else [])]
+
+    # --- passes ---
+
+    def _prefill(self, sequence: int, prompt: Sequence[int], then: str) -> int:
+        """Runs a prompt; returns the token that follows. ``then``: the program that comes next."""
+        phase = self.compiled.prefill
+        rows, apart = self.compiled.sizes.prompt, phase.head.shape.rows
+        last = (len(prompt) - 1) % rows
+        for start in range(0, len(prompt), rows):
+            tokens = tuple(prompt[start : start + rows])
+            ends = start + rows >= len(prompt)
+            positions = tuple(range(start, start + len(tokens)))
+            step = Pass("prefill", (sequence,) * len(tokens), tokens, positions)
+            padded = [*tokens, *[0] * (phase.layer.padded_rows - len(tokens))]
+            self._write("prefill.tokens", image.words(self.device.params, padded))
+            self._write("prefill.positions", image.positions(phase.layer, np.array(positions)))
+            schedule = self.schedule(phase, sequence, last // apart * apart, answer=ends)
+            self._run(step, schedule, rows=range(len(tokens)), then=then if ends else phase.programs.embedding)
+        token = self._tokens(phase)[last % apart]
+        self._tell(step, {sequence: token})
+        return token
+
+    def _run(self, step: Pass, schedule: Sequence[Launch], rows: Sequence[int], then: str) -> None:
+        """A pass; the observer sees ``rows`` of hidden state after every layer. ``then``: the next pass's program."""
+        phase = self._phase(step)
+        layers = [number for number, launch in enumerate(schedule) if launch.program == phase.programs.layer]
+
+        def done(number: int) -> None:
+            if self.observer is None:
+                return
+            self.observer.launch(step, schedule[number])
+            if number in layers:
+                layer = layers.index(number)
+                self.observer.layer(step, layer, self._hidden(phase, layer + 1)[list(rows)])
+
+        if self.orchestration is Orchestration.SOFTWARE:
+            self.orchestrator.software(schedule, done)
+        else:
+            self.orchestrator.hardware(schedule, done, ahead=then)
+
+    def _tell(self, step: Pass, tokens: Mapping[int, int]) -> None:
+        if self.observer is not None:
+            self.observer.answer(step, tokens)
+
+    def _check_prompts(self, prompts: Sequence[Sequence[int]]) -> None:
+        sizes, vocabulary = self.compiled.sizes, self.config.vocabulary
+        require(
+            0 < len(prompts) <= sizes.batch,
+            f"language model: {len(prompts)} prompts, it was compiled for 1 to {sizes.batch} at a time",
+        )
+        for i, prompt in enumerate(prompts):
+            require(
+                0 < len(prompt) <= sizes.positions,
+                f"language model: prompt {i} has {len(prompt)} tokens, a cache holds 1 to {sizes.positions}: ask for "
+                "less, or compile for more",
+            )
+            require(
+                all(0 <= token < vocabulary for token in prompt),
+                f"language model: prompt {i} has a token that is not in the vocabulary of {vocabulary}",
+            )
+
+    # --- memory ---
+
+    def _layer(self, phase: Phase, layer: int, sequence: int) -> dict[str, int]:
+        """Addresses of a layer's regions but for its input and output."""
+        at, offset = self.memory.addresses, sequence * phase.sequence_bytes
+        own = (*phase.layer.weights, *image.NORMS)
+        return {
+            "positions": at[f"{phase.name}.positions"],
+            **{name: at[name] for name in ("cosines", "sines")},
+            **{name: at[f"{name}.{layer}"] for name in own},
+            **{name: at[f"{name}.{layer}"] + offset for name in ("keys", "values")},
+        }
+
+    def _store_program(self, name: str) -> Stored:
+        program = self.compiled.programs[name]
+        address = self.memory.addresses[f"program.{name}"]
+        return Stored(program, self.device.store_program(program.bitstream, address))
+
+    def _write(self, region: str, data: Array) -> None:
+        content = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        assert len(content) <= self.memory.needs[region].bytes, f"{region} has {len(content)} bytes"
+        self.device.write(self.memory.addresses[region], content)
+
+    def _phase(self, step: Pass) -> Phase:
+        return self.compiled.prefill if step.phase == self.compiled.prefill.name else self.compiled.decode
+
+    def _hidden(self, phase: Phase, number: int) -> Array:
+        """Hidden state ``number`` (0: of the embedding), without padding columns."""
+        layout = phase.layer
+        data = self.device.read(self.memory.addresses[f"{phase.name}.hidden.{number}"], layout.regions["y"].bytes)
+        rows: Array = data.view(bfloat16).reshape(layout.padded_rows, -1)
+        return rows[:, : self.config.hidden]
+
+    def _tokens(self, phase: Phase) -> list[int]:
+        """What the head left, a token a row."""
+        size = phase.head.regions["tokens"].bytes
+        data = self.device.read(self.memory.addresses[f"{phase.name}.tokens"], size).view(np.uint32)
+        tokens: list[int] = data.reshape(phase.head.padded_rows, -1)[:, 0].tolist()
+        return tokens
