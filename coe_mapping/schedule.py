@@ -66,6 +66,12 @@ class Orchestrator:
     _resident: str | None = field(default=None, init=False)
     _given: dict[Argument, int] = field(default_factory=dict, init=False)
 
+    def load(self, program: str) -> None:
+        """Makes sure that a program is resident, its arguments as they were compiled."""
+        with self._forgetting():
+            self.device.load(self.programs[program].loaded)
+        self._resident, self._given = program, {}
+
     def software(self, schedule: Sequence[Launch], done: Done | None = None) -> None:
         """Every command from the host.
 

@@ -32,6 +32,13 @@ AWAKE_CYCLES = 8
 """Cycles that a :class:`Sleeper` stays awake after the last event: more than any queue takes to settle."""
 
 
+PULSES = (
+    *("valid", "write", "start", "done", "commit", "halt"),
+    *("token_in", "token_out", "side_in", "side_out", "local_in", "local_out"),
+)
+"""Ports of units at which something happens while they are not zero."""
+
+
 def gated_domain(m: Module, name: str, enable: ValueLike) -> None:
     """Adds to ``m`` the clock domain ``name``: ``sync``, but only in cycles in which ``enable`` is high or in reset."""
     domain = ClockDomain(name, local=True)
@@ -41,20 +48,31 @@ def gated_domain(m: Module, name: str, enable: ValueLike) -> None:
     m.d.comb += domain.rst.eq(ResetSignal())
 
 
-def pass_through(m: Module, outer: Any, inner: Any) -> None:
-    """Joins every port of ``outer`` to the same port of ``inner``, a submodule of it with the same signature."""
+def asleep(m: Module, outer: Any, inner: Any, awake: ValueLike) -> None:
+    """Joins every port of ``outer`` to the same port of ``inner``, whose clock domain ``unit`` ticks while ``awake``.
+
+    ``inner`` sees its inputs from the falling edge on. No output of it depends on an input within a cycle, so nothing
+    comes later for that; and a compiled simulator evaluates the logic behind the inputs once a cycle in which the unit
+    is awake, not every time that one of them changes on its way to settling.
+    """
+    gated_domain(m, "unit", awake)
+    m.domains.inputs = inputs = ClockDomain(local=True, reset_less=True)
+    enable = awake | ResetSignal()
+    m.submodules.input_gate = Instance("input_gate", i_clk=ClockSignal(), i_enable=enable, o_gated=inputs.clk)
     mine, its = (owner.signature.flatten(owner) for owner in (outer, inner))
     for (_, member, own), (_, _, other) in zip(mine, its, strict=True):
-        target, source = (other, own) if member.flow is In else (own, other)
-        m.d.comb += Value.cast(target).eq(Value.cast(source))
+        if member.flow is In:
+            m.d.inputs += Value.cast(other).eq(own)
+        else:
+            m.d.comb += Value.cast(own).eq(other)
 
 
 class Sleeper(wiring.Component):
-    """A PCU or PMU with the same ports, clocked only while something happens to it or in it.
+    """A unit of the fabric with the same ports, clocked only while something happens to it or in it.
 
     Awake: from ``start`` to ``done``; and for :data:`AWAKE_CYCLES` from the last pulse on another control input, access
-    to its configuration, beat offered to an input or held by an output. It wakes in the cycle of the event: cycle by
-    cycle it does what the unit does without the gate.
+    to its configuration, token, beat offered to an input or held by an output. It wakes in the cycle of the event:
+    cycle by cycle it does what the unit does without the gate.
     """
 
     def __init__(self, unit: Any) -> None:
@@ -64,25 +82,25 @@ class Sleeper(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.unit = DomainRenamer("unit")(self.unit)
-        pass_through(m, self, self.unit)
         left, running = Signal(range(AWAKE_CYCLES + 1), init=AWAKE_CYCLES), Signal()
         event = self._event(m)
-        m.d.sync += running.eq(self.start | (running & ~self.done))
+        if "start" in self.signature.members:
+            m.d.sync += running.eq(self.start | (running & ~self.done))
         with m.If(event):
             m.d.sync += left.eq(AWAKE_CYCLES)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
-        gated_domain(m, "unit", event | running | (left != 0))
+        asleep(m, self, self.unit, event | running | (left != 0))
         return m
 
     def _event(self, m: Module) -> Value:
-        """Whether anything happens at the ports; a read shows as a new address."""
+        """Whether anything happens at the ports; a read of the configuration shows as a new address."""
         address = Signal.like(self.bus.address)
         m.d.sync += address.eq(self.bus.address)
-        streams = (self.vector_in, self.scalar_in, self.vector_out, self.scalar_out)
-        event: Value = Cat(
-            *(port.valid for ports in streams for port in ports),
-            *(self.token_in, self.token_out, self.start, self.commit, self.done),
-            *(self.bus.write, self.bus.address != address),
-        ).any()
+        happens = [self.bus.address != address]
+        for path, _, value in self.signature.flatten(self):
+            name = next(part for part in reversed(path) if isinstance(part, str))
+            if name in PULSES:
+                happens.append(Value.cast(value).any())
+        event: Value = Cat(happens).any()
         return event

@@ -1,6 +1,6 @@
 """One tile: a mesh of switches with their units, and the tile's end of the configuration network. Composition only."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
@@ -16,8 +16,9 @@ from hdl.once import once
 from hdl.params import PCUParams, PMUParams, RDUParams
 from hdl.pcu.pcu import PCU
 from hdl.pmu.pmu import PMU
-from hdl.rdn.config import COLUMN_BITS, Fabric, local_inputs, local_outputs, switch_sizes, token_sizes
+from hdl.rdn.config import COLUMN_BITS, Fabric, TokenSizes, local_inputs, local_outputs, switch_sizes, token_sizes
 from hdl.rdn.link import link_signature
+from hdl.rdn.sleeper import SleepingSwitch
 from hdl.rdn.switch import Switch
 from hdl.rdn.tokens import TokenSwitch
 from hdl.unit_map import unit_map
@@ -38,14 +39,33 @@ def edge_signature(params: RDUParams) -> wiring.Signature:
     )
 
 
-def gated_pcu(params: PCUParams) -> Sleeper:
+def sleeping_pcu(params: PCUParams) -> Sleeper:
     """A PCU that sleeps, and whose unused body always does."""
     return Sleeper(PCU(params, gated=True))
 
 
-def gated_pmu(params: PMUParams) -> Sleeper:
-    """A PMU that sleeps."""
+def sleeping_pmu(params: PMUParams) -> Sleeper:
     return Sleeper(PMU(params))
+
+
+def sleeping_agcu(params: RDUParams) -> Sleeper:
+    return Sleeper(AGCU(params))
+
+
+def sleeping_token_switch(sizes: TokenSizes) -> Sleeper:
+    return Sleeper(TokenSwitch(sizes))
+
+
+Variants = Mapping[Any, Callable[..., wiring.Component]]
+AWAKE: Variants = {Switch: Switch, TokenSwitch: TokenSwitch, PCU: PCU, PMU: PMU, AGCU: AGCU}
+ASLEEP: Variants = {
+    Switch: SleepingSwitch,
+    TokenSwitch: sleeping_token_switch,
+    PCU: sleeping_pcu,
+    PMU: sleeping_pmu,
+    AGCU: sleeping_agcu,
+}
+"""What stands in for a unit: that is always clocked, or only while it has something to do."""
 
 
 class Tile(wiring.Component):
@@ -95,19 +115,20 @@ class Tile(wiring.Component):
 
     def _unit(self, place: Place) -> Any:
         params, column = self.params, place.column
+        variants = ASLEEP if self.gated else AWAKE
         match place.kind:
             case Kind.VECTOR_SWITCH:
-                return once(Switch, switch_sizes(params, Fabric.VECTOR, column))
+                return once(variants[Switch], switch_sizes(params, Fabric.VECTOR, column))
             case Kind.SCALAR_SWITCH:
-                return once(Switch, switch_sizes(params, Fabric.SCALAR, column))
+                return once(variants[Switch], switch_sizes(params, Fabric.SCALAR, column))
             case Kind.TOKEN_SWITCH:
-                return once(TokenSwitch, token_sizes(params, column))
+                return once(variants[TokenSwitch], token_sizes(params, column))
             case Kind.PCU:
-                return once(gated_pcu, params.pcu) if self.gated else once(PCU, params.pcu)
+                return once(variants[PCU], params.pcu)
             case Kind.PMU:
-                return once(gated_pmu, params.pmu) if self.gated else once(PMU, params.pmu)
+                return once(variants[PMU], params.pmu)
             case Kind.AGCU:
-                return once(AGCU, params)
+                return once(variants[AGCU], params)
 
     def _at(self, kind: Kind, row: int, column: int) -> Any:
         return next(u for p, u in self.units.items() if (p.kind, p.row, p.column) == (kind, row, column))

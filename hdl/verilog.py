@@ -38,22 +38,21 @@ def emit(component: wiring.Component, name: str, directory: Path) -> Path:
     """
     directory.mkdir(parents=True, exist_ok=True)
     out = directory / f"{name}.v"
-    done, pending = {name}, {name: component}
-    parts: list[str | Future[str]] = []
+    pending = {name: component}
+    parts: dict[str, str | Future[str]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         while pending:
-            block = next(iter(pending))
-            made = pending.pop(block)
+            block, made = pending.popitem()
             known = None if block == name else _known(block)
             if known is not None:
-                parts += [text for part, text in known.items() if part == block or part not in done]
-                done |= known.keys()
+                parts |= known
                 continue
             text = convert(made, block)
-            parts.append(pool.submit(_emitted, text, keep=block != name))
-            pending |= {part: each for part, each in text.uses.items() if part not in done}
-            done |= text.uses.keys()
-        out.write_text("\n".join(part if isinstance(part, str) else part.result() for part in parts))
+            parts[block] = pool.submit(_emitted, text, keep=block != name)
+            pending |= {part: each for part, each in text.uses.items() if part not in parts}
+        texts = {block: part if isinstance(part, str) else part.result() for block, part in parts.items()}
+    # in the order of the names, whatever was kept: builds are found again by this text
+    out.write_text("\n".join(texts[block] for block in sorted(texts)))
     return out
 
 

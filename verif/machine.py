@@ -15,27 +15,44 @@ from verif.models import SOURCES
 from verif.models.backdoor import Bytes
 from verif.models.board import Board
 from verif.models.memory import JITTER_BITS, region_name
-from verif.sim import SimulationError, compile_python
+from verif.sim import Ports, SimulationError, compile_python
 
-BLOCKS = ("pcu", "pmu", "gated_pcu", "gated_pmu", "agcu", "switch", "tokenswitch", "memorysystem")
+BLOCKS = (
+    *("pcu", "pmu", "agcu", "switch", "tokenswitch", "memorysystem"),
+    *("sleeping_pcu", "sleeping_pmu", "sleeping_agcu", "sleepingswitch", "sleeping_token_switch"),
+)
 """Modules of a board that are compiled once each."""
 
 STALL_LIMIT = 20_000
 """Cycles without a beat of memory or a start after which a kernel counts as stuck."""
 
 
+def compiled_board(params: RDUParams, *, waves: bool | None = None) -> Ports:
+    """A board under PyVerilator."""
+    return compile_python(Board(params), f"board_{params.name}", sources=(*SOURCES, CELL), blocks=BLOCKS, waves=waves)
+
+
 class RTLMachine:
-    """A socket under PyVerilator.
+    """A socket in simulation.
 
     Args:
+        model: its board; by default under PyVerilator.
         jitter: a mask 2**n - 1: memory commands wait up to so many cycles more, by ``seed``.
+        poll: cycles between two looks at the status, while the host waits.
     """
 
-    def __init__(self, params: RDUParams, *, jitter: int = 0, seed: int = 1, waves: bool | None = None) -> None:
-        self.params = params
-        self.model = compile_python(
-            Board(params), f"board_{params.name}", sources=(*SOURCES, CELL), blocks=BLOCKS, waves=waves
-        )
+    def __init__(
+        self,
+        params: RDUParams,
+        model: Ports | None = None,
+        *,
+        jitter: int = 0,
+        seed: int = 1,
+        waves: bool | None = None,
+        poll: int = 200,
+    ) -> None:
+        self.params, self.poll = params, poll
+        self.model: Ports = model or compiled_board(params, waves=waves)
         self.cycles = 0
         self.reset(jitter=jitter, seed=seed)
 
@@ -58,7 +75,7 @@ class RTLMachine:
             self.registers.write("DOORBELL")
         while not self.registers.fields("STATUS")["idle"]:
             self._wait()
-        self.cycles = self._cycles()
+        self.cycles = self.now()
         return self._error()
 
     def status(self, unit: int, count: int) -> list[int]:
@@ -70,7 +87,7 @@ class RTLMachine:
         return self.registers.read("PEEK_DATA")
 
     def _wait(self) -> None:
-        self.model.tick(200)
+        self.model.tick(self.poll)
         if self.registers.read("STALLED") > STALL_LIMIT:
             raise SimulationError(
                 f"{self.params.name}: the kernel is stuck; these units wait: {', '.join(self.stuck())}"
@@ -90,7 +107,8 @@ class RTLMachine:
                     names.append(f"{units.name(number)} {self.status(number, size)}")
         return names
 
-    def _cycles(self) -> int:
+    def now(self) -> int:
+        """Cycles since reset."""
         low = self.registers.read("CYCLES_LOW")
         return self.registers.read("CYCLES_HIGH") << 32 | low
 

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 
-from hdl.clock_gate import gated_domain, pass_through
+from hdl.clock_gate import asleep
 from hdl.rdn.config import SwitchSizes
 from hdl.rdn.switch import Switch
 
@@ -22,7 +22,6 @@ class SleepingSwitch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.unit = DomainRenamer("unit")(self.unit)
-        pass_through(m, self, self.unit)
         address = Signal.like(self.bus.address)
         m.d.sync += address.eq(self.bus.address)
         events = Cat(
@@ -32,5 +31,5 @@ class SleepingSwitch(wiring.Component):
             *(stream.valid & stream.ready for stream in self.local_out),
             *(self.commit, self.bus.write, self.bus.address != address, self.unit.busy),
         )
-        gated_domain(m, "unit", events.any())
+        asleep(m, self, self.unit, events.any())
         return m

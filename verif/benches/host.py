@@ -26,7 +26,7 @@ from hdl.host.registers import ADDRESS_BITS, OFFSETS
 from hdl.host.words import WordPort
 from hdl.memory.port import memory_port, request_layout
 from hdl.params import TEST, HostParams, RDUParams
-from verif.sim import Model, compile_python
+from verif.sim import Ports, compile_python
 
 MEMORY_BYTES = 1 << 14
 TIME_BITS = 8
@@ -275,7 +275,7 @@ class AxiLite:
 
     PATIENCE = 20_000  # cycles
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Ports) -> None:
         self.model = model
         model["axi__bready"] = model["axi__rready"] = 1
 

@@ -96,8 +96,9 @@ class TrafficMesh(wiring.Component):
         switches = {node: once(kind, switch_sizes(self.params, self.fabric, node[1])) for node in nodes}
         for number, (node, switch) in enumerate(switches.items()):
             m.submodules[f"switch_{node[0]}_{node[1]}"] = switch
-            m.d.comb += [switch.row.eq(node[0]), switch.column.eq(node[1]), switch.commit.eq(self.commit)]
-            m.d.comb += [
+            m.d.comb += [switch.row.eq(node[0]), switch.column.eq(node[1])]
+            m.d.sync += [  # through registers: the inputs of a unit change after a rising edge
+                switch.commit.eq(self.commit),
                 switch.bus.address.eq(self.bus.address),
                 switch.bus.write_data.eq(self.bus.write_data),
                 switch.bus.write.eq(self.bus.write & (self.node == number)),

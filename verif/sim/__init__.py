@@ -6,7 +6,7 @@
 Both keep what they built under ``build/sim``, keyed by the Verilog, the flags and the tool versions.
 """
 
-from verif.sim.model import Model, compile_python
+from verif.sim.model import Model, Ports, compile_python
 from verif.sim.runner import BenchResult, SimulationError, run_bench
 
-__all__ = ["BenchResult", "Model", "SimulationError", "compile_python", "run_bench"]
+__all__ = ["BenchResult", "Model", "Ports", "SimulationError", "compile_python", "run_bench"]

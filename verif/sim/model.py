@@ -29,6 +29,16 @@ class Unit(Protocol):
     latency: int
 
 
+class Ports(Protocol):
+    """The face of a model, whatever simulates it."""
+
+    def __getitem__(self, port: str, /) -> int: ...
+    def __setitem__(self, port: str, value: int, /) -> None: ...
+    def tick(self, cycles: int = 1) -> None: ...
+    def reset(self, cycles: int = 1) -> None: ...
+    def memory(self, region: str) -> NDArray[np.uint8]: ...
+
+
 def compile_python(
     component: wiring.Component,
     name: str,

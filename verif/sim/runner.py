@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,10 @@ def run_bench(
     waves: bool | None = None,
     public: Sequence[str] = (),
     sources: Sequence[Path] = (),
+    blocks: Sequence[str] = (),
     seed: int | None = None,
     timeout_s: float = 600.0,
+    show: Callable[[str], None] = lambda line: None,
 ) -> BenchResult:
     """Runs the cocotb tests of ``module`` on its ``design(**parameters)``.
 
@@ -66,9 +69,11 @@ def run_bench(
         waves: record waves; default from ``WAVES=1`` in the environment.
         public: internal nets the bench reads, besides the ports, by their path below the top.
         sources: Verilog and C++ files that the design needs besides its own Verilog (C++ not for Icarus).
+        blocks: as in :func:`verif.sim.compile_python` (not for Icarus).
         seed: of every random choice in the bench; default from ``COCOTB_RANDOM_SEED``, else a fresh one, printed on
             failure.
         timeout_s: wall-clock limit in seconds, for a bench that hangs outside simulated time.
+        show: given every line that the simulator process prints, at once.
 
     Raises:
         SimulationError: a test failed, none ran, or the simulator died; the message says what, and the seed.
@@ -80,12 +85,12 @@ def run_bench(
     waves = waves_wanted() if waves is None else waves
     name = name or module.rpartition(".")[2]
     component = design_of(module)(**(parameters or {}))
-    command = BUILDERS[sim](component, name, public, waves, tuple(sources))
+    command = BUILDERS[sim](component, name, public, waves, tuple(sources), tuple(blocks))
     (tools.build_root() / "runs").mkdir(parents=True, exist_ok=True)
     run_folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=tools.build_root() / "runs"))
     environment = _environment(module, name, parameters or {}, test, seed, run_folder)
     wave_file = run_folder / f"{name}.{'fst' if sim == 'icarus' else tools.wave_format()}" if waves else None
-    log = _run([*command, *WAVE_ARGUMENTS[sim](wave_file)], environment, run_folder, timeout_s)
+    log = _run([*command, *WAVE_ARGUMENTS[sim](wave_file)], environment, run_folder, timeout_s, show)
     if wave_file is not None:
         print(f"waves of {name}: {wave_file}", file=sys.stderr)
     tests = _judge(run_folder, log, f"{module} on {sim}")
@@ -112,10 +117,16 @@ def bench_parameters() -> dict[str, object]:
 
 
 def _build_verilator(
-    component: wiring.Component, name: str, public: Sequence[str], waves: bool, sources: tuple[Path, ...]
+    component: wiring.Component,
+    name: str,
+    public: Sequence[str],
+    waves: bool,
+    sources: tuple[Path, ...],
+    blocks: tuple[str, ...],
 ) -> list[str]:
     source = verilog_text(component, name)
-    control = verilate.control_file(name, public, ports=True)
+    hierarchy = verilate.blocks_of(source, blocks)
+    control = verilate.control_file(name, public, ports=True, blocks=hierarchy)
     flags = ("--vpi", "--timescale", "1ns/1ps")
     libraries = cocotb_tools.config.libs_dir
     main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
@@ -126,7 +137,7 @@ def _build_verilator(
     def build(folder: Path) -> None:
         verilog = folder / f"{name}.v"
         verilog.write_text(source)
-        job = verilate.Job(verilog, name, folder, f"{name}.sim", main, flags, waves, ldflags, sources)
+        job = verilate.Job(verilog, name, folder, f"{name}.sim", main, flags, waves, ldflags, sources, hierarchy)
         verilate.verilate(job, control)
         verilate.compile_and_link(job)
 
@@ -137,9 +148,14 @@ def _build_verilator(
 
 
 def _build_icarus(
-    component: wiring.Component, name: str, public: Sequence[str], waves: bool, sources: tuple[Path, ...]
+    component: wiring.Component,
+    name: str,
+    public: Sequence[str],
+    waves: bool,
+    sources: tuple[Path, ...],
+    blocks: tuple[str, ...],
 ) -> list[str]:
-    del public  # every net is
+    del public, blocks  # every net is; every instance is compiled
     models = [path for path in sources if path.suffix in (".v", ".sv")]
     source = TIMESCALE + verilog_text(component, name) + (_dump_module(name) if waves else "")
     command = [tools.icarus(), "-g2012", "-s", name, *(["-s", "openrdu_dump"] if waves else [])]
@@ -207,17 +223,31 @@ def _environment(
     return {**os.environ, **added}
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float) -> str:
-    """Runs the simulator; returns what it printed."""
-    log = folder / "log.txt"
-    with log.open("w") as file:
-        try:
-            subprocess.run(
-                command, env=environment, cwd=folder, stdout=file, stderr=subprocess.STDOUT, timeout=timeout_s
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SimulationError(f"{command[0]} ran longer than {timeout_s:g} s; its output is in {log}") from error
-    return log.read_text()
+def _run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    timeout_s: float,
+    show: Callable[[str], None],
+) -> str:
+    """Runs the simulator; returns what it printed, and shows it line by line as it comes."""
+    path = folder / "log.txt"
+    lines: list[str] = []
+    process = subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    late = threading.Timer(timeout_s, process.kill)
+    late.start()
+    assert process.stdout is not None
+    with path.open("w") as log, process:
+        for line in process.stdout:
+            log.write(line)
+            lines.append(line)
+            show(line.rstrip("\n"))
+    if not late.is_alive():
+        raise SimulationError(f"{command[0]} ran longer than {timeout_s:g} s; its output is in {path}")
+    late.cancel()
+    return "".join(lines)
 
 
 def _judge(folder: Path, log: str, what: str) -> tuple[str, ...]:

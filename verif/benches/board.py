@@ -1,0 +1,33 @@
+"""A board under cocotb, and a job on it in plain blocking Python: ``job`` names a function, by its module."""
+
+import importlib
+from typing import Any
+
+import cocotb
+from cocotb.task import bridge
+
+from hdl.params import preset as named
+from verif.cocotb_model import CocotbModel
+from verif.machine import RTLMachine
+from verif.models.board import Board
+from verif.sim.runner import bench_parameters
+
+
+def design(preset: str, job: str, options: object = None) -> Board:
+    """``job``: ``module:function``, called with the machine and ``options``."""
+    return Board(named(preset))
+
+
+@cocotb.test()
+async def runs_its_job(dut: Any) -> None:
+    parameters = bench_parameters()
+    board = design(**parameters)  # type: ignore[arg-type]  # they were arguments of it before they were JSON
+    model = CocotbModel(dut, board)
+    await model.start()
+    module, _, function = str(parameters["job"]).partition(":")
+    job = getattr(importlib.import_module(module), function)
+
+    def run() -> None:
+        job(RTLMachine(board.params, model), parameters.get("options"))
+
+    await bridge(run)()

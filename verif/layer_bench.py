@@ -1,0 +1,151 @@
+"""One decoder layer on a socket, fused and operator by operator, on the same data: what fusion is worth, measured.
+
+Both ways are given the same host, the same launches and the same memory. What each leaves is compared with the
+operator-level golden model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ml_dtypes import bfloat16
+from numpy.typing import NDArray
+
+from coe_mapping.bitstream import encode
+from coe_mapping.compile import Compiled, compile_program
+from coe_mapping.device import Device
+from coe_mapping.graph import Role, Workload, run_graph, weights_of
+from coe_mapping.graph import decoder_layer as graph_of_layer
+from coe_mapping.graph.build import COSINES, POSITIONS, SINES
+from coe_mapping.kernels import image
+from coe_mapping.kernels.decoder import LayerShape, Layout, decoder_layer
+from coe_mapping.kernels.unfused import UnfusedLayout, unfused_layer
+from coe_mapping.memory_plan import Need, plan
+from coe_mapping.models.model import Model, layer_tensor
+from coe_mapping.schedule import Launch, Orchestrator, Stored, argument_bytes, list_bytes
+from golden_model.operators import ContractArithmetic
+
+Array = NDArray[Any]
+FUSED = "decoder layer"
+CUT_APART = ("key", "value")
+"""Weights that the fused layer cuts as it cuts its queries, and the unfused for themselves."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Of a layer: ``tensors`` as regions hold them, by layout; ``expected``: the rows that come out."""
+
+    unfused: UnfusedLayout
+    fused: Layout
+    tensors: Mapping[str, Array]
+    expected: Array
+
+
+def data_of(device: Device, model: Model, layer: int, shape: LayerShape, past: int, seed: int) -> Data:
+    """Random hidden rows and a random past of ``past`` positions, through the golden model."""
+    rng = np.random.default_rng(seed)
+    config, arithmetic = model.config, ContractArithmetic(device.params.lanes)
+    sequences, tokens = (shape.rows, 1) if shape.batch else (1, shape.rows)
+    unfused, fused = UnfusedLayout(device.params, shape), decoder_layer(device.params, shape).layout
+    graph = graph_of_layer(config, Workload(sequences, tokens, shape.positions), layer)
+    x = rng.standard_normal((shape.rows, config.hidden)).astype(bfloat16)
+    places = np.tile(np.arange(past, past + tokens, dtype=np.int32), sequences)
+    caches = {t.name: np.zeros(t.shape, bfloat16) for t in graph.of_role(Role.STATE)}
+    for cache in caches.values():
+        cache[:, :, :past] = rng.standard_normal(cache[:, :, :past].shape)
+    values = weights_of(model, arithmetic, unfused.cache_rows)
+    tables = {name: values[name][: shape.positions] for name in (COSINES, SINES)}
+    made = run_graph(graph, arithmetic, {**values, **tables, **caches, "hidden": x, POSITIONS: places})
+    rotary = arithmetic.rotary_tables(
+        config.rotary.frequencies, config.rotary.amplitude, max(unfused.cache_rows, fused.cache_rows)
+    )
+    tensors: dict[str, Array] = {
+        **image.layer_weights(unfused, model, layer),
+        **image.rotary_tables(unfused, *rotary),
+        "x": image.rows(unfused, x),
+        "positions": image.positions(unfused, places),
+    }
+    cut = image.layer_weights(fused, model, layer)
+    tensors |= {f"fused {name}": cut[name] for name in CUT_APART}
+    for name, state in (("keys", "key_cache"), ("values", "value_cache")):
+        tensors[name] = _cache(unfused, caches[layer_tensor(layer, state)])
+    return Data(unfused, fused, tensors, made[layer_tensor(layer, "hidden")])
+
+
+def _cache(layout: Layout, cache: Array) -> Array:
+    """A cache of the graph as a region: position by position."""
+    by_position = cache.view(np.uint16).transpose(0, 2, 1, 3)
+    sequences, positions, heads, size = by_position.shape
+    held = np.zeros((layout.sequences, layout.cache_rows, heads, layout.head_pitch), np.uint16)
+    held[:sequences, :positions, :, :size] = by_position
+    return held
+
+
+class LayerBench:
+    """A layer in the memory of a device, ready to be run either way.
+
+    ``launches``: by mode, the launches of one pass through the layer.
+    """
+
+    def __init__(self, device: Device, model: Model, shape: LayerShape, *, past: int, layer: int = 0, seed: int = 1):
+        self.device, self.shape = device, shape
+        self.data = data_of(device, model, layer, shape, past, seed)
+        fused = decoder_layer(device.params, shape)
+        self.programs: dict[str, Compiled] = {FUSED: compile_program(device.params, fused.program, fused.bindings)}
+        for kernel in unfused_layer(device.params, shape):
+            self.programs[kernel.name] = compile_program(device.params, kernel.program, kernel.bindings)
+        self._at = plan(device.params, list(self._needs())).addresses
+        fused_at = {**self._at, **{name: self._at[f"fused {name}"] for name in CUT_APART}}
+        self.launches = {
+            "unfused": [Launch(name, self._at) for name in self.programs if name != FUSED],
+            "fused": [Launch(FUSED, fused_at)],
+        }
+        for name, tensor in self.data.tensors.items():
+            device.write(self._at[name], np.ascontiguousarray(tensor).view(np.uint8).reshape(-1))
+        stored = {
+            name: Stored(compiled, device.store_program(compiled.bitstream, self._at[f"program {name}"]))
+            for name, compiled in self.programs.items()
+        }
+        self.orchestrator = Orchestrator(device, stored, self._at["commands"], self._at["arguments"])
+
+    def software(self, mode: str, done: Callable[[int], None]) -> None:
+        """One pass, every command from the host; ``done`` is told each launch."""
+        self._clear()
+        self.orchestrator.software(self.launches[mode], done)
+
+    def hardware(self, mode: str) -> int:
+        """One pass as a command list, its first program loaded before; returns cycles, doorbell to idle."""
+        self._clear()
+        schedule = self.launches[mode]
+        first = schedule[0].program
+        self.orchestrator.load(first)
+        before = self.device.machine.cycles
+        self.orchestrator.hardware(schedule, ahead=first)
+        return self.device.machine.cycles - before
+
+    def mismatches(self) -> int:
+        """Elements of the rows that came out that differ from the golden model's."""
+        layout = self.data.unfused
+        y = self.device.read(self._at["y"], layout.regions["y"].bytes).view(np.uint16)
+        rows = y.reshape(layout.padded_rows, -1)[: self.shape.rows, : self.shape.hidden]
+        return int((rows != self.data.expected.view(np.uint16)).sum())
+
+    def _clear(self) -> None:
+        """Forgets the last result, so that nobody compares with it."""
+        self.device.write(self._at["y"], np.zeros(self.data.unfused.regions["y"].bytes, np.uint8))
+
+    def _needs(self) -> Sequence[Need]:
+        regions = {**self.data.unfused.regions}
+        for name in CUT_APART:
+            regions[f"fused {name}"] = self.data.fused.regions[name]
+        sizes = {name: region.bytes for name, region in regions.items()}
+        for name, region in self.data.fused.regions.items():
+            if name not in CUT_APART:
+                sizes[name] = max(sizes[name], region.bytes)
+        launches = list(self.programs.values())
+        for name, compiled in self.programs.items():
+            sizes[f"program {name}"] = len(encode(self.device.units, compiled.bitstream))
+        sizes |= {"commands": list_bytes(len(launches)), "arguments": argument_bytes(launches)}
+        scratch = Need("scratch", Device.SCRATCH, address=self.device.scratch)
+        return [*(Need(name, size, traffic=size) for name, size in sizes.items()), scratch]
