@@ -8,9 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from hdl import yosys
+from hdl.arith.add import Add
+from hdl.arith.formats import FP32
 from hdl.catalogue import UNITS, describe
+from hdl.once import once
+from hdl.params import PCUParams
+from hdl.pcu.tail import Tail
 from hdl.verilog import emit
 from verif.sim import tools
 from verif.sources import ROOT
@@ -54,6 +62,28 @@ def test_text_does_not_depend_on_the_hash_seed_nor_on_where_it_is_written(verilo
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
         assert (tmp_path / f"{name}.v").read_text() == (verilog / f"{name}.v").read_text()
+
+
+class Pair(wiring.Component):
+    """Two blocks that are emitted once, one of which contains others."""
+
+    def __init__(self) -> None:
+        super().__init__({"o": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.tail = once(Tail, PCUParams(lanes=2, stages=1, fifo_depth=2), 16)
+        m.submodules.add = once(Add, FP32, 4)
+        m.d.comb += self.o.eq(m.submodules.add.o.as_value()[0])
+        return m
+
+
+def test_text_does_not_depend_on_what_was_kept_from_earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENRDU_BUILD", str(tmp_path / "build"))
+    texts = [emit(Pair(), "pair", tmp_path).read_text() for _ in range(2)]
+    assert texts[0] == texts[1]
+    names = re.findall(r"^module (\w+)", texts[0], re.MULTILINE)
+    assert names == sorted(set(names))  # and not in an order in which they happened to be found
 
 
 @pytest.mark.parametrize("name", UNITS)

@@ -49,6 +49,10 @@ class CocotbModel:
         self._wait(PERIOD_NS * 1000 * cycles)
         self._settled = True
 
+    def until(self, port: str, cycles: int) -> bool:
+        self._settled = True
+        return bool(self._until(port, cycles))
+
     def reset(self, cycles: int = 1) -> None:
         self["rst"] = 1
         self.tick(cycles)
@@ -68,3 +72,14 @@ class CocotbModel:
     @resume
     async def _wait(self, picoseconds: int) -> None:
         await (Timer(picoseconds, "ps") if picoseconds else ReadWrite())
+
+    @resume
+    async def _until(self, port: str, cycles: int) -> bool:
+        """All in one go: every change between the threads costs more than a cycle."""
+        await ReadWrite()
+        handle = getattr(self._dut, port)
+        for _ in range(cycles):
+            if handle.value:
+                return True
+            await Timer(PERIOD_NS, "ns")
+        return False

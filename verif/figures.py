@@ -64,6 +64,7 @@ DECLARED = (
     ),
     Figure("pcu_sim_ns_per_mac", "ns, one core", "<=", 60, "make bench ONLY=pcu"),
     Figure("dma_ddr_utilisation", "of DDR bandwidth", ">=", 0.95, "make verify ONLY=socket"),
+    Figure("copy_hbm_utilisation", "of HBM bandwidth, reads and writes", ">=", 0.95, "make verify ONLY=socket"),
     Figure("random_programs", "programs", ">=", 300, "make verify ONLY=socket"),
     Figure("random_program_mismatches", "of the programs run", "==", 0, "make verify ONLY=socket"),
     Figure("network_flits_checked", "flits", ">=", 1_000_000, "make verify ONLY=socket"),
@@ -71,6 +72,11 @@ DECLARED = (
     Figure("bitstream_corruptions_tried", "corruptions", ">=", 5_000, "make verify ONLY=socket"),
     Figure("bitstream_corruptions_harmful", "of the corruptions tried", "==", 0, "make verify ONLY=socket"),
     Figure("backdoor_256mib_s", "s", "<", 1.0, "make bench ONLY=socket"),
+    Figure("fusion_speedup_decode", "times as fast as operator by operator", ">=", 2.0, "make sim"),
+    Figure("fusion_speedup_prefill", "times as fast as operator by operator", ">=", 1.5, "make sim"),
+    Figure("ho_speedup_decode", "times as fast as the host, command by command", ">=", 1.4, "make sim"),
+    Figure("bandwidth_model_error_max", "of the RTL's cycles, any kernel", "<=", 0.10, "make sim"),
+    Figure("sim_warm_s", "s, simulator built before", "<=", 180, "make sim"),
     Figure("golden_gemm_512_s", "s, median", "<", 2.0, "make bench ONLY=arith"),
 )
 

@@ -17,10 +17,7 @@ from verif.models.board import Board
 from verif.models.memory import JITTER_BITS, region_name
 from verif.sim import Ports, SimulationError, compile_python
 
-BLOCKS = (
-    *("pcu", "pmu", "agcu", "switch", "tokenswitch", "memorysystem"),
-    *("sleeping_pcu", "sleeping_pmu", "sleeping_agcu", "sleepingswitch", "sleeping_token_switch"),
-)
+BLOCKS = ("node", "sleeping_pcu", "memorysystem")
 """Modules of a board that are compiled once each."""
 
 STALL_LIMIT = 20_000

@@ -26,8 +26,8 @@ def kernel(device: Device, compiled: Compiled, mode: str, phase: str) -> dict[st
     """One kernel that has just run: what its counters say, beside what the bandwidth model predicts.
 
     ``cycles``: from its start until the last AGCU is done; every byte goes through one, and none is done before its
-    data are. ``ideal_cycles``: if memory moved every byte once at full bandwidth, or all PCUs of the socket multiplied at
-    their peak, whichever is longer.
+    data are. ``ideal_cycles``: if memory moved every byte once at full bandwidth, or all PCUs of the socket
+    multiplied at their peak, whichever is longer.
     """
     params = device.params
     agcus = [_words(device, place) for place in compiled.placed.placement.values() if place.kind is Kind.AGCU]

@@ -237,7 +237,7 @@ class TileControl(wiring.Component):
             this, reading = Signal(name=f"is_{i}"), Signal(name=f"reading_{i}")
             m.d.comb += [
                 this.eq(bus["index"] == i),
-                unit.address.eq(bus["address"]),
+                unit.address.eq(bus["address"] & (this | bus["all"]).replicate(ADDRESS_BITS)),  # others see no change
                 unit.write_data.eq(bus["data"]),
                 unit.write.eq(write & (this | bus["all"])),
             ]

@@ -75,17 +75,17 @@ class PCU(wiring.Component):
         m.submodules.header = header = Header(params, distances)
         array, reduction, side = SystolicArray(params), Reduction(params), Side(params)
         m.submodules.drain = drain = Drain(params)
-        m.submodules.tail = tail = Tail(params, self.in_flight)
+        tail = Tail(params, self.in_flight)
         m.submodules.outputs = outputs = Outputs(params, self.in_flight)
         systolic, start = Signal(), Signal()
         m.d.comb += [registers.commit.eq(self.commit), systolic.eq(config.mode == Mode.SYSTOLIC)]
         if self.gated:
-            gated_domain(m, "tiles", systolic)
-            gated_domain(m, "simd", ~systolic)
+            self._gates(m, systolic, header, tail, outputs)
         for name, block, domain in (
             ("array", array, "tiles"),
             ("reduction", reduction, "simd"),
             ("side", side, "simd"),
+            ("tail", tail, "tail"),
         ):
             m.submodules[name] = self._clocked(block, domain)
         for block in (header, drain, reduction, tail, outputs):
@@ -136,6 +136,27 @@ class PCU(wiring.Component):
         ]
         self._status(m, registers, header, running)
         return m
+
+    def _gates(self, m: Module, systolic: Signal, header: Header, tail: Tail, outputs: Outputs) -> None:
+        """The body that is not used is never clocked; the other, and the tail, as long as a result may be in it.
+
+        Nothing waits inside them (room was reserved), so what has gone in is out after the longest way.
+        """
+        flows = self._lately(m, "flows", header.issue)
+        gated_domain(m, "tiles", systolic & flows)
+        gated_domain(m, "simd", ~systolic & flows)
+        gated_domain(
+            m, "tail", self._lately(m, "leaves", self.start | ~tail.ready | tail.i_valid | outputs.context_push)
+        )
+
+    def _lately(self, m: Module, name: str, event: Value) -> Value:
+        """Whether ``event`` happens, or did so within the longest way."""
+        left = Signal(range(self.in_flight + 1), name=name, init=self.in_flight)
+        with m.If(event):
+            m.d.sync += left.eq(self.in_flight)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return event | (left != 0)
 
     def _clocked(self, block: Any, domain: str) -> Any:
         return DomainRenamer(domain)(block) if self.gated else block

@@ -303,11 +303,8 @@ class AxiLite:
         return value
 
     def _until(self, port: str) -> None:
-        for _ in range(self.PATIENCE):
-            if self.model[port]:
-                return
-            self.model.tick()
-        raise TimeoutError(f"{port} stayed low for {self.PATIENCE} cycles")
+        if not self.model.until(port, self.PATIENCE):
+            raise TimeoutError(f"{port} stayed low for {self.PATIENCE} cycles")
 
     def _check(self, response: int, what: str) -> None:
         if response != Resp.OKAY:

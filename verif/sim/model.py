@@ -35,6 +35,7 @@ class Ports(Protocol):
     def __getitem__(self, port: str, /) -> int: ...
     def __setitem__(self, port: str, value: int, /) -> None: ...
     def tick(self, cycles: int = 1) -> None: ...
+    def until(self, port: str, cycles: int) -> bool: ...
     def reset(self, cycles: int = 1) -> None: ...
     def memory(self, region: str) -> NDArray[np.uint8]: ...
 
@@ -134,6 +135,14 @@ class Model:
         """Advances ``cycles`` clock cycles (millions a second: the loop is in C++)."""
         self._lib.openrdu_ticks(self._handle, ctypes.c_uint64(cycles))
         self._settled = True
+
+    def until(self, port: str, cycles: int) -> bool:
+        """Ticks until ``port`` is not zero, at most so often; whether it is."""
+        for _ in range(cycles):
+            if self[port]:
+                return True
+            self.tick()
+        return False
 
     def reset(self, cycles: int = 1) -> None:
         """Holds ``rst`` for ``cycles``, if the design has one; memories and reset-less registers keep their values."""

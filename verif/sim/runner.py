@@ -239,7 +239,7 @@ def _run(
     late = threading.Timer(timeout_s, process.kill)
     late.start()
     assert process.stdout is not None
-    with path.open("w") as log, process:
+    with path.open("w", buffering=1) as log, process:
         for line in process.stdout:
             log.write(line)
             lines.append(line)
