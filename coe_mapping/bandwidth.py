@@ -7,7 +7,8 @@ together. So blocks overlap as they do in the machine, and the fill is the way o
 "Synchronization and linearity", 1992).
 
 What flows backwards (a full FIFO, a stage buffer not yet free, stores in memory's queue) is taken from the pass before,
-and passes are repeated until the end stays where it is.
+and passes are repeated until the end stays where it is. In the first passes nobody queues for memory: streams that do
+not know yet when their data will be taken would all ask at once, and it takes many passes to forget the queue.
 """
 
 from collections import defaultdict
@@ -33,8 +34,10 @@ from hdl.rdn.config import Fabric
 SAMPLES = 2048
 """Beats of a stream whose times are kept, unless told otherwise."""
 
-PASSES = 30
-SETTLED = 0.002
+PASSES = 100
+ALONE = 4
+"""Passes without a queue."""
+SETTLED = 0.0001
 """Passes end when the end of the kernel moves by less than this share."""
 
 
@@ -164,6 +167,7 @@ class _Launch:
         self.net = _Network(params, program, routes, timing)
         self.tiers = (params.memory.hbm, params.memory.ddr)
         self.busy: dict[str, float] = {}
+        self.queued = False  # whether streams wait for each other at memory
         self.streams = [
             _MemoryStream(self, name, unit, number, stream)
             for name, unit in program.units.items()
@@ -186,8 +190,9 @@ class _Launch:
     def predict(self, passes: int) -> Prediction:
         end = 0.0
         for number in range(passes):
+            self.queued = number >= min(ALONE, passes - 1)
             before, end = end, self._pass()
-            if number > 1 and abs(end - before) <= SETTLED * end:
+            if number > ALONE + 1 and abs(end - before) <= SETTLED * end:
                 break
         cycles = self.timing.start + end + self.timing.finish
         busy = sorted((Busy(name, work) for name, work in self.busy.items()), key=lambda b: -b.cycles)
@@ -220,10 +225,12 @@ class _Launch:
                 ports[stream.unit].append(stream)
         for tier, streams in tiers.items():
             sizes = self.tiers[tier]
-            _together(streams, [s.requests for s in streams], [_interval(sizes) * s.cost for s in streams])
+            if self.queued:
+                _together(streams, [s.requests for s in streams], [_interval(sizes) * s.cost for s in streams])
             for s in streams:
+                s.answers = s.answers if self.queued else s.requests
                 s.answers = s.answers.later(sizes.latency + sizes.row_miss + self.timing.memory_path)
-        for streams in ports.values():
+        for streams in ports.values() if self.queued else ():
             _together(streams, [s.answers for s in streams], [1.0] * len(streams))
 
     def _memory_busy(self) -> None:

@@ -1,6 +1,6 @@
 """The kernels of a language model, compiled for a machine, and the memory that they and its tensors take."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -102,13 +102,8 @@ class CompiledModel:
         return {name: len(encode(machine, program.bitstream)) for name, program in self.programs.items()}
 
 
-def compile_model(
-    params: RDUParams, config: ModelConfig, sizes: Sizes, *, resident: Collection[str] = (), seed: int = 0
-) -> CompiledModel:
+def compile_model(params: RDUParams, config: ModelConfig, sizes: Sizes, *, seed: int = 0) -> CompiledModel:
     """Compiles the kernels of both phases.
-
-    Args:
-        resident: weights that the prefill kernel streams once a launch, not once a block of rows.
 
     Raises:
         ParameterError: one of them does not fit the machine.
@@ -123,7 +118,7 @@ def compile_model(
     def phase(name: str, rows: int, head_rows: int, *, batch: bool) -> Phase:
         widths = (config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate, config.epsilon)
         first = embedding(params, config.hidden, config.vocabulary, rows)
-        layer = decoder_layer(params, LayerShape(*widths, rows, sizes.positions, batch), () if batch else resident)
+        layer = decoder_layer(params, LayerShape(*widths, rows, sizes.positions, batch))
         last = head(params, HeadShape(config.hidden, config.vocabulary, config.epsilon, head_rows, embeds=batch))
         names = Programs(
             add(f"embedding of {rows}", first.program, first.bindings),

@@ -77,7 +77,7 @@ def route(params: RDUParams, placed: Placed, *, rounds: int = 40, capacity: floa
     for fabric in Fabric:
         streams = [stream for stream in placed.program.streams if stream.fabric is fabric]
         ids = params.rdn.token_wires if fabric is Fabric.TOKEN else params.rdn.flows
-        trees = _negotiate(params, placed, streams, ids, rounds, capacity)
+        trees = _trees(params, placed, streams, ids, rounds, capacity)
         numbers = _number(params, streams, trees, ids, fabric)
         routes += [
             Route(
@@ -128,6 +128,19 @@ class _Mesh:
         return sorted(
             link for link in self.streams if self.streams[link] > self.ids or self.beats[link] > self.capacity
         )
+
+
+def _trees(
+    params: RDUParams, placed: Placed, streams: Sequence[Stream], ids: int, rounds: int, capacity: float
+) -> list[tuple[Link, ...]]:
+    """With a virtual channel for every stream on every link if that can be: a stream that waits then stops no other."""
+    alone = min(ids, params.rdn.channels)
+    if streams and streams[0].fabric is not Fabric.TOKEN:
+        try:
+            return _negotiate(params, placed, streams, alone, rounds, capacity)
+        except ParameterError:
+            pass  # some have to share
+    return _negotiate(params, placed, streams, ids, rounds, capacity)
 
 
 def _negotiate(

@@ -79,7 +79,6 @@ OPERATORS = {
     "append, decode": (append(DECODE, "keys", "rotated_keys", (1, 2)), 171),
     "scores, decode": (scores(DECODE, (1, 2)), 612),
     "softmax, decode": (softmax(DECODE, (1, 1)), 393),
-    "values, decode": (values(DECODE, (1, 2)), 735),
     "residual, decode": (
         linear(DECODE, "y", "down", "product", (1, 2), initial="after_attention", gathered=False),
         1008,

@@ -15,7 +15,7 @@ from coe_mapping.graph.build import decoder_layer as graph_of_layer
 from coe_mapping.graph.graph import Role
 from coe_mapping.graph.run import run_graph, weights_of
 from coe_mapping.kernels import image
-from coe_mapping.kernels.decoder import Kernel, LayerShape, decoder_layer
+from coe_mapping.kernels.decoder import Kernel, LayerShape, Shares, decoder_layer
 from coe_mapping.kernels.dense import weight_stream
 from coe_mapping.models.read import read_model
 from golden_model.operators import ContractArithmetic
@@ -57,9 +57,9 @@ class Layer:
 
 
 def make_layer(
-    params: RDUParams, shape: LayerShape, positions: Array, rng: np.random.Generator, resident: tuple[str, ...] = ()
+    params: RDUParams, shape: LayerShape, positions: Array, rng: np.random.Generator, shares: Shares | None = None
 ) -> Layer:
-    kernel = decoder_layer(params, shape, resident)
+    kernel = decoder_layer(params, shape, shares)
     layout = kernel.layout
     addresses, end = {}, 0
     for name, region in layout.regions.items():
@@ -97,9 +97,7 @@ def _in_memory(layer: Layer) -> dict[str, Array]:
         tensors[name] = weight_stream(np.ascontiguousarray(weight).view(np.uint16), layout.weights[name])
     x = np.zeros((layout.padded_rows, layout.output.width), BF16)
     x[: shape.rows, : shape.hidden] = layer.x
-    places = np.zeros((layout.padded_rows, layout.params.beat_bytes // 4), np.uint32)
-    places[:, 0] = layout.positions
-    places[: shape.rows, 0] = layer.positions
+    places = image.positions(layout, layer.positions)
     angles = np.arange(layout.cache_rows)[:, None] * THETA ** (-np.arange(0, shape.head, 2) / shape.head)
     cosines, sines = (np.zeros((layout.cache_rows, pitch), BF16) for _ in range(2))
     cosines[:, : shape.head] = np.repeat(np.cos(angles), 2, axis=1)
@@ -152,18 +150,19 @@ def reference(layer: Layer) -> Array:
 
 
 @pytest.mark.parametrize(
-    ("shape", "positions", "resident"),
+    ("shape", "positions", "shares"),
     [
-        (PREFILL, np.arange(5) + 3, ()),
-        (DECODE, np.array([0, 7, 20]), ("query", "gate")),
-        (AWKWARD, np.arange(7), ("query", "up", "output")),
+        (PREFILL, np.arange(5) + 3, Shares()),
+        (PREFILL, np.arange(5) + 3, Shares(inner=2, resident=frozenset({"gate0", "up1", "query0"}))),
+        (DECODE, np.array([0, 7, 20]), Shares(2, 1, 2, 2, 2)),
+        (AWKWARD, np.arange(7), Shares(resident=frozenset({"query0", "up0", "output0"}))),
     ],
-    ids=["prefill", "decode", "awkward"],
+    ids=["prefill", "prefill in shares", "decode in shares", "awkward"],
 )
 def test_a_fused_decoder_layer_is_right(
-    shape: LayerShape, positions: Array, resident: tuple[str, ...], rng: np.random.Generator
+    shape: LayerShape, positions: Array, shares: Shares, rng: np.random.Generator
 ) -> None:
-    layer = make_layer(DEMO, shape, positions, rng, resident)
+    layer = make_layer(DEMO, shape, positions, rng, shares)
     program = ideal.bind(layer.kernel.program, layer.kernel.bindings, layer.addresses)
     ideal.run(DEMO, program, layer.memory)
     expected = reference(layer)

@@ -234,7 +234,7 @@ def test_prompts_of_any_length_go_through_an_awkward_model(rng: np.random.Genera
     on_device = LanguageModel(
         Device(GoldenMachine(DEMO), SCRATCH),
         awkward,
-        compile_model(DEMO, awkward.config, sizes, resident=("gate", "down")),
+        compile_model(DEMO, awkward.config, sizes),
         observer=reference,
     )
     prefill, hidden = on_device.compiled.prefill, on_device.memory.needs["prefill.hidden.2"]

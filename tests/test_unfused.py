@@ -170,10 +170,6 @@ def test_the_fused_layer_leaves_the_same_bits(trained: Model, rng: np.random.Gen
     layer = bench(trained, 1, 6, 3, 16, rng)
     fused = decoder_layer(DEMO, layer.shape)
     memory = {0: layer.memory[0].copy()}
-    weights = image.layer_weights(fused.layout, trained, LAYER)
-    for name in ("key", "value"):  # in the fused layer cut as the queries
-        data = weights[name].view(np.uint8).reshape(-1)
-        memory[0][layer.addresses[name] : layer.addresses[name] + len(data)] = data
     ideal.run(DEMO, ideal.bind(fused.program, fused.bindings, layer.addresses), memory)
     for kernel in unfused_layer(DEMO, layer.shape):
         layer.run(kernel)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from coe_mapping.assembler.address import Register, Stage, divide
+from coe_mapping.assembler.address import Register, Stage, divide, immediate
 from coe_mapping.assembler.pmu import Pipeline, PMUProgram, Region
 from coe_mapping.kernels.builder import Builder, Rows
 from coe_mapping.kernels.loops import Loops, loops
 from coe_mapping.program import Port
 from hdl.params import PMUParams, require
-from hdl.pmu.config import Mode, bank_shifts
+from hdl.pmu.config import AddressOp, Mode, bank_shifts
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Order:
         block: the loop of which every iteration reads one block; None: one block is read all the time.
         columns: a vector is ``lanes`` rows of one column.
         wide: BF16 elements leave as FP32, two beats a vector.
+        offset: elements into the block, where reading begins.
     """
 
     loops: Loops
@@ -29,6 +30,7 @@ class Order:
     block: str | None
     columns: bool = False
     wide: bool = False
+    offset: int = 0
 
     @property
     def boundary(self) -> int:
@@ -36,16 +38,32 @@ class Order:
         return 0 if self.block is None else self.loops.each(self.block)
 
 
-def buffer(b: Builder, name: str, rows: Rows, order: Order, blocks: int = 2, *, in_order: bool = False) -> Port:
+def buffer(
+    b: Builder,
+    name: str,
+    rows: Rows,
+    order: Order,
+    blocks: int = 2,
+    *,
+    in_order: bool = False,
+    in_bytes: bool = False,
+) -> Port:
     """A PMU that holds ``blocks`` blocks of ``rows``; returns its output, which gives them in ``order``.
 
     A block is read when it is complete. Vectors are placed by their sequence ids, so several sources may fill it, and
-    leave with them. With ``in_order`` they are placed one after the other instead, whatever their ids.
+    leave with them. With ``in_order`` they are placed one after the other instead, whatever their ids. Vectors placed
+    beyond the elements of a block (where ``rows`` are wider than their pitch) are dropped. With ``in_bytes`` the ids
+    count bytes, not elements.
 
     Raises:
-        ParameterError: the blocks do not fit the PMU, or the order has more loops than it has counters.
+        ParameterError: the blocks do not fit the PMU, or the order has more loops than it has counters; or several
+            sources fill several blocks, where one that runs ahead would put its vectors into the wrong block.
     """
-    program = buffer_program(b.params.pmu, name, rows, order, min(blocks, rows.blocks), in_order=in_order)
+    require(
+        len(rows.sources) == 1 or rows.blocks == 1,
+        f"{name}: {len(rows.sources)} sources fill {rows.blocks} blocks, and one may be a block ahead of another",
+    )
+    program = buffer_program(b.params.pmu, name, rows, order, min(blocks, rows.blocks), in_order, in_bytes)
     unit = b.add(name, program)
     b.vector(rows.sources, Port(unit), weight=rows.blocks * rows.vectors(b.lanes))
     return Port(unit)
@@ -79,11 +97,16 @@ def queue(b: Builder, name: str, source: Port, vectors: int, blocks: int, replay
     return Port(unit)
 
 
+def buffer_rows(pmu: PMUParams, rows: Rows) -> int:
+    """Bank rows that a block takes: a power of two, so that blocks lie in different sub-arrays."""
+    return 1 << max(-(-rows.elements // pmu.lanes) - 1, 0).bit_length()
+
+
 def buffer_program(
-    pmu: PMUParams, name: str, rows: Rows, order: Order, blocks: int, *, in_order: bool = False
+    pmu: PMUParams, name: str, rows: Rows, order: Order, blocks: int, in_order: bool = False, in_bytes: bool = False
 ) -> PMUProgram:
     """The program of :func:`buffer`."""
-    size = 1 << max(-(-rows.elements // pmu.lanes) - 1, 0).bit_length()
+    size = buffer_rows(pmu, rows)
     require(
         blocks * size <= pmu.rows,
         f"{name}: {blocks} blocks of {rows.group} x {rows.pitch} elements take {blocks * size} bank rows, "
@@ -97,19 +120,21 @@ def buffer_program(
     # the tile row of an element, by which its bank is shifted, is its address divided by the pitch
     striped: tuple[Stage, ...] = (divide(1, 0, rows.pitch),) if order.columns else ()
     tile_row = 1 if order.columns else None
+    halved = (immediate(AddressOp.SHIFT_RIGHT, 0, 0, 1),) if in_bytes else ()
     region = Region(0, size)
     write = Pipeline(
         region=region,
         counters=loops(block=rows.blocks, vector=count).addresses({"vector": pmu.lanes} if in_order else {}),
         registers=(Register(counters=(1,)) if in_order else Register(sequence=True),),
-        stages=striped,
+        stages=(*halved, *striped),
         tile_row=tile_row,
         buffer=1,
+        keep_range=(0, rows.elements) if rows.width > rows.pitch else None,
     )
     read = Pipeline(
         region=region,
         counters=order.loops.addresses(order.strides),
-        registers=(Register(counters=tuple(range(len(order.loops.limits)))),),
+        registers=(Register(order.offset, counters=tuple(range(len(order.loops.limits)))),),
         stages=striped,
         tile_row=tile_row,
         mode=Mode.COLUMN if order.columns else Mode.ROW,

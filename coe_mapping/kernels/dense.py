@@ -1,6 +1,6 @@
 """Matrix products: how they are cut for PCUs, the order of their weights, their programs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,8 @@ from coe_mapping.kernels.builder import Builder, Rows
 from coe_mapping.kernels.loops import Loops, loops
 from coe_mapping.program import Port
 from hdl.arith.special_tables import Function
-from hdl.params import RDUParams
-from hdl.pcu.config import Conversion
+from hdl.params import RDUParams, require
+from hdl.pcu.config import Conversion, SharedSource
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,19 @@ class Tiling:
         order = loops(block=self.blocks, tile=self.tiles, chunk=chunks, row=self.group)
         return Order(order, {"chunk": self.lanes, "row": pitch}, block="block")
 
-    def initial(self, pitch: int) -> Order:
-        """How the initial accumulators, BF16 rows of that pitch, must be read."""
+    def initial(self, pitch: int, column: int = 0) -> Order:
+        """How the initial accumulators, BF16 rows of that pitch, must be read, from ``column`` on."""
         strides = {"tile": self.slots * self.lanes, "slot": self.lanes, "row": pitch}
-        return Order(self.results, strides, block="block", wide=True)
+        return Order(self.results, strides, block="block", wide=True, offset=column)
+
+    def columns(self, ways: int) -> "Tiling":
+        """One of ``ways`` equal shares of the columns.
+
+        Raises:
+            ParameterError: the tiles cannot be shared out so.
+        """
+        require(self.tiles % ways == 0, f"product: {self.tiles} tiles are not shared out evenly to {ways} PCUs")
+        return replace(self, tiles=self.tiles // ways)
 
 
 def groups(params: RDUParams, rows: int) -> tuple[int, int]:
@@ -74,14 +83,11 @@ def row_pitch(params: RDUParams, width: int) -> int:
     return tiling(params, 1, 1, width).width
 
 
-def tiling(params: RDUParams, rows: int, k: int, n: int, tiles: int = 0) -> Tiling:
-    """A product of those sizes; the accumulators of a cell in turn hide the latency of its multiply-add.
-
-    ``tiles``: cut into so many at least, as products that share their rows must be cut alike.
-    """
+def tiling(params: RDUParams, rows: int, k: int, n: int) -> Tiling:
+    """A product of those sizes; the accumulators of a cell in turn hide the latency of its multiply-add."""
     blocks, group = groups(params, rows)
     chunks = -(-n // params.lanes)
-    tiles = max(tiles, -(-chunks // params.pcu.interleave))
+    tiles = -(-chunks // params.pcu.interleave)
     return Tiling(params.lanes, blocks, group, k, tiles, -(-chunks // tiles))
 
 
@@ -103,7 +109,7 @@ def product(
     pitch: int,
     column: int = 0,
     initial: Port | None = None,
-    scale: float | None = None,
+    scale: float | Port | None = None,
     function: Function | None = None,
     wide: bool = False,
 ) -> Rows:
@@ -113,18 +119,21 @@ def product(
         x: the rows, in the order of ``t.operand``; ``weights`` in that of :func:`weight_stream`, for every block.
         pitch: of the result's rows, in which it begins at ``column``.
         initial: what the sums start from, in the order of ``t.initial``.
-        scale, function: applied to the FP32 sums, in this order.
+        scale, function: applied to the FP32 sums, in this order; a port gives a scale for every block.
         wide: the result is FP32 (two beats a vector, ``pitch`` and ``column`` count its 16-bit halves), not BF16.
     """
     half = 2 if wide else 1
     names = list(t.loops.limits)
+    given = isinstance(scale, Port)
     program = PCUProgram(
         counters=t.loops.pcu(tile=half * t.slots * t.lanes, slot=half * t.lanes),
         body=Systolic(t.group, initial=initial is not None),
         group=Group(begin=t.loops.each("tile"), slotted=True),
         vector_in=(VectorIn(pop=t.loops.every), None, None, None),
+        scalar_in=(t.loops.each("block") if given else None, None, None, None),
+        shared=(SharedSource.SCALAR_0 if given else SharedSource.ZERO, *[SharedSource.ZERO] * 3),
         tail=Tail(
-            scale=None if scale is None else Number(word(scale)),
+            scale=Number(shared=0) if isinstance(scale, Port) else None if scale is None else Number(word(scale)),
             special=function,
             conversion=Conversion.NONE if wide else Conversion.BF16,
         ),
@@ -134,6 +143,8 @@ def product(
     unit = b.add(name, program)
     b.vector(weights, Port(unit, 0), weight=t.loops.count)
     b.vector(x, Port(unit, 1), weight=t.blocks * t.tiles * -(-t.k // t.lanes) * t.group)
+    if isinstance(scale, Port):
+        b.scalar(scale, Port(unit))
     if initial is not None:
         b.vector(initial, Port(unit, 2), weight=2 * t.results.count)
     return Rows((Port(unit),), t.blocks, t.group, half * t.width, pitch)

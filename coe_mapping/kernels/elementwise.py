@@ -32,7 +32,9 @@ def rotary(b: Builder, name: str, x: Port, rows: Rows, order: Order, cosines: Po
     """x * cos + (the neighbour of x in its pair) * sin, the signs in the sines, rounded to BF16.
 
     Args:
-        x: ``rows`` in ``order``; the halves of a pair are neighbours. cosines, sines: BF16, in the same order.
+        x: vectors in the order of ``order.loops``; the halves of a pair are neighbours. cosines, sines: BF16, in the
+            same order.
+        rows: of the result, whose vectors are placed by ``order.strides``.
     """
     every = order.loops.every
     neighbour = Exchange(register=0, distance=1)

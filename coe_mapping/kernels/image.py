@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coe_mapping.kernels.decoder import Layout
 from coe_mapping.kernels.dense import weight_stream
 from coe_mapping.kernels.embedding import EmbeddingLayout
 from coe_mapping.kernels.head import HeadLayout
+from coe_mapping.kernels.layout import Layout
+from coe_mapping.kernels.memory import ELEMENT_BYTES
 from coe_mapping.models.model import Model, layer_tensor
 from golden_model.numerics import canonicalize
 from hdl.params import RDUParams
@@ -72,10 +73,11 @@ def rows(layout: Layout, x: Array) -> Bits:
 
 
 def positions(layout: Layout, values: Array) -> NDArray[np.uint32]:
-    """Region ``positions``: a beat a row; padded rows stand where nobody looks."""
-    image = np.zeros((layout.padded_rows, layout.params.beat_bytes // 4), np.uint32)
-    image[:, 0] = layout.positions
-    image[: len(values), 0] = values
+    """Region ``positions``: a beat a row, and again, in bytes of the cache; padded rows stand where nobody looks."""
+    image = np.zeros((2, layout.padded_rows, layout.params.beat_bytes // 4), np.uint32)
+    image[0, :, 0] = layout.positions
+    image[0, : len(values), 0] = values
+    image[1] = image[0] * (layout.cache_pitch * ELEMENT_BYTES)
     return image
 
 

@@ -21,8 +21,9 @@ class TagPool(wiring.Component):
     """``outstanding`` tags for the bursts of all streams.
 
     - ``tag``: a free one; ``take``: the stream ``granted`` (one hot) is given it.
-    - ``allowed[s]``: stream s may take it: there is one, and were it gone every other stream that is ``active`` and has
-      none could still get one. So a stream whose data nobody takes never starves the others, whatever waits for what.
+    - ``allowed[s]``: stream s may take it: there is one, and were it gone every other stream that is ``active`` could
+      still get a quarter of all. So a stream whose data nobody takes neither starves the others nor slows them to the
+      memory's latency, whatever waits for what.
     - ``freed[s]``: pulse, stream s gives ``freed_tag[s]`` back.
     - ``answered``: pulse, ``answered_tag`` is ``complete`` from the next cycle until it is freed.
     - Throughput: a tag a cycle.
@@ -72,15 +73,17 @@ class TagPool(wiring.Component):
             m.d.sync += self.complete.eq((self.complete | answer) & ~back)
         with m.If(self.take | self.freed.any()):
             m.d.sync += self.taken.eq(self.taken + self.take - _ones(self.freed))
-        wanting = Signal(self.streams)
+        share = max(1, count // 4)
+        wanting = [Signal(range(share + 1), name=f"wanting_{s}") for s in range(self.streams)]
         for s in range(self.streams):
             held = self.held[s]
-            m.d.comb += wanting[s].eq(self.active[s] & (held == 0))
+            with m.If(self.active[s] & (held < share)):
+                m.d.comb += wanting[s].eq(share - held)
             given = self.take & self.granted[s]
             with m.If(given ^ self.freed[s]):
                 m.d.sync += held.eq(Mux(given, held + 1, held - 1))
         for s in range(self.streams):
-            others = _ones(Cat(wanting[j] for j in range(self.streams) if j != s))
+            others = sum((wanting[j] for j in range(self.streams) if j != s), start=Value.cast(0))
             m.d.comb += self.allowed[s].eq(standing & (count - self.taken > others))
         return m
 

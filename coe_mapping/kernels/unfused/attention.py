@@ -6,13 +6,13 @@ from math import prod
 from coe_mapping.assembler.pcu import PCUProgram, Simd, Stage, Tail, VectorIn
 from coe_mapping.kernels.attention import (
     Heads,
-    _exponentials,
-    _key_order,
-    _mask,
-    _query_order,
-    _reduce,
-    _value_order,
+    exponential,
+    key_order,
+    mask,
+    query_order,
+    reduction,
     score_tiling,
+    value_order,
     value_tiling,
 )
 from coe_mapping.kernels.buffer import buffer
@@ -46,13 +46,13 @@ def scores(layout: UnfusedLayout, ways: Ways) -> UnfusedKernel:
         rows = Rows(
             (d.rectangle("rotated_queries", layout.query.width, *part),), by_block.size, heads.group, width, width
         )
-        queries = buffer(d.b, f"q{r}", rows, _query_order(heads, t, width), in_order=True)
+        queries = buffer(d.b, f"q{r}", rows, query_order(heads, t, row=width, head=heads.pitch), in_order=True)
         positions = _row_positions(d, heads, block)
         for c, chunk in enumerate(by_chunk.starts):
             source = r if heads.batch else 0
             if (source, c) not in keys:
                 cache = _cache(d, "keys", heads, block, chunk * d.lanes, (0, heads.keys))
-                columns = _key_order(heads, t, cache.pitch)
+                columns = key_order(heads, t, cache.pitch, own=heads.batch)
                 keys[source, c] = buffer(
                     d.b, f"k{source}.{c}", cache, columns, blocks=_cache_blocks(heads), in_order=True
                 )
@@ -104,9 +104,7 @@ def _masked(d: Draft, name: str, made: Rows, positions: Port, first: int) -> Por
     order = row_order(made, d.lanes)
     rows = made.sources[0] if made.group == 1 else buffer(d.b, f"rows{name}", made, order)
     count = loops(block=made.blocks, row=made.group, chunk=made.width // 2 // d.lanes)
-    program = _mask(count, d.lanes)
-    tail = replace(program.tail, mask=replace(program.tail.mask, constant=-first))
-    unit = d.b.add(f"mask{name}", replace(program, tail=tail))
+    unit = d.b.add(f"mask{name}", mask(count, d.lanes, first))
     d.b.vector(rows, Port(unit), weight=2 * count.count)
     d.b.scalar(positions, Port(unit))
     return Port(unit)
@@ -122,13 +120,13 @@ def softmax(layout: UnfusedLayout, ways: Ways) -> UnfusedKernel:
         steps = {"row": width * WIDE_BYTES, "beat": d.beat}
         port = d.load("scores", beats, steps, offset=start * width * WIDE_BYTES)
         rows = Rows((port,), cut.size, 1, 2 * width, 2 * width)
-        maximum = d.b.add(f"maximum{i}", _reduce(count, ReduceOp.MAX, None, wide=True))
+        maximum = d.b.add(f"maximum{i}", reduction(count, ReduceOp.MAX, None, wide=True))
         d.b.vector(port, Port(maximum), weight=beats.count)
         delayed = buffer(d.b, f"delay{i}", rows, row_order(rows, d.lanes), in_order=True)
-        exponentials = d.b.add(f"exp{i}", _exponentials(count, width, d.lanes))
+        exponentials = d.b.add(f"exp{i}", exponential(count, width, d.lanes))
         d.b.vector(delayed, Port(exponentials), weight=beats.count)
         d.b.scalar(Port(maximum), Port(exponentials))
-        total = d.b.add(f"sum{i}", _as_vector(_reduce(count, ReduceOp.SUM, Function.RECIPROCAL), count))
+        total = d.b.add(f"sum{i}", _as_vector(reduction(count, ReduceOp.SUM, Function.RECIPROCAL), count))
         d.b.vector(Port(exponentials), Port(total), weight=count.count)
         steps = {"block": width * ELEMENT_BYTES, "chunk": d.beat}
         d.store(Port(exponentials), "weights", count, steps, offset=start * width * ELEMENT_BYTES)
@@ -184,7 +182,14 @@ def _head_shares(heads: Heads, ways: int) -> tuple[Shares, int]:
 def _value_cache(d: Draft, name: str, heads: Heads, block: int, key: int) -> Port:
     cache = _cache(d, "values", heads, block, 0, (key, heads.keys))
     t = value_tiling(d.lanes, d.layout.params.pcu.interleave, heads)
-    return buffer(d.b, name, cache, _value_order(heads, t, cache.pitch), blocks=_cache_blocks(heads), in_order=True)
+    return buffer(
+        d.b,
+        name,
+        cache,
+        value_order(heads, t, cache.pitch, own=heads.batch),
+        blocks=_cache_blocks(heads),
+        in_order=True,
+    )
 
 
 def _mixed(d: Draft, name: str, heads: Heads, block: int, head: int, cache: Port) -> None:

@@ -1,11 +1,9 @@
-"""A kernel under construction: shares of the work, streams that begin anywhere in a region, matrices in memory."""
+"""A kernel under construction: shares of the work, matrices in memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from coe_mapping.assembler.agcu import Access
 from coe_mapping.kernels.builder import Builder
 from coe_mapping.kernels.loops import Loops, loops
 from coe_mapping.kernels.memory import ELEMENT_BYTES, Binding, Gather, Pattern, Region, Streams
@@ -34,24 +32,6 @@ def shares(total: int, ways: int) -> Shares:
     """``total`` items in at most ``ways`` shares."""
     size = -(-total // min(ways, total))
     return Shares(size, tuple(min(start, total - size) for start in range(0, total, size)))
-
-
-@dataclass(frozen=True)
-class Part(Pattern):
-    """A pattern that begins ``offset`` bytes into its region."""
-
-    offset: int = 0
-
-
-class PartStreams(Streams):
-    """Streams whose patterns may be parts."""
-
-    def _access(self, draft: Any, stream: int, pattern: Pattern, *, write: bool) -> tuple[Access, int | None]:
-        access, sequence = super()._access(draft, stream, pattern, write=write)
-        if isinstance(pattern, Part):
-            address = replace(access.registers[0], constant=pattern.offset)
-            access = replace(access, registers=(address, *access.registers[1:]))
-        return access, sequence
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ class Draft:
     def __init__(self, layout: UnfusedLayout, name: str) -> None:
         self.layout, self.name = layout, name
         self.b = Builder(layout.params, name)
-        self.streams = PartStreams(layout.params, name)
+        self.streams = Streams(layout.params, name)
         self.lanes, self.beat = layout.params.lanes, layout.params.beat_bytes
 
     def load(
@@ -102,7 +82,7 @@ class Draft:
         gather: Gather | None = None,
     ) -> Port:
         """Vectors from memory; strides and offset in bytes."""
-        return self.streams.load(Part(self.layout.regions[region], order, strides, sequence, gather, offset=offset))
+        return self.streams.load(Pattern(self.layout.regions[region], order, strides, sequence, gather, offset=offset))
 
     def store(
         self,
@@ -115,7 +95,7 @@ class Draft:
         gather: Gather | None = None,
     ) -> None:
         """Vectors to memory, in that order."""
-        part = Part(self.layout.regions[region], order, strides, gather=gather, offset=offset)
+        part = Pattern(self.layout.regions[region], order, strides, gather=gather, offset=offset)
         data, _ = self.streams.store(part)
         self.b.vector(source, data, weight=order.count)
 
@@ -123,7 +103,7 @@ class Draft:
         """Positions of rows as scalars; strides and offset in rows."""
         steps = {name: step * self.beat for name, step in strides.items()}
         return self.streams.load(
-            Part(self.layout.regions["positions"], order, steps, words=1, offset=offset * self.beat)
+            Pattern(self.layout.regions["positions"], order, steps, words=1, offset=offset * self.beat)
         )
 
     def rectangle(self, region: str, pitch: int, rows: tuple[int, int], columns: tuple[int, int]) -> Port:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from coe_mapping.bandwidth import bound, predict
-from coe_mapping.kernels.decoder import LayerShape
+from coe_mapping.kernels.layout import LayerShape
 from coe_mapping.kernels.unfused.attention import scores, softmax, values
 from coe_mapping.kernels.unfused.draft import UnfusedKernel
 from coe_mapping.kernels.unfused.layout import UnfusedLayout

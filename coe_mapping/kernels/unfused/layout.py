@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from coe_mapping.kernels.attention import Heads
-from coe_mapping.kernels.decoder import Layout
-from coe_mapping.kernels.dense import Tiling, tiling
+from coe_mapping.kernels.layout import Layout
 from coe_mapping.kernels.memory import ELEMENT_BYTES, Region
 from hdl.params import SCALAR_BITS
 
@@ -32,24 +31,16 @@ def tensor_of(region: str, layer: int) -> str:
 class UnfusedLayout(Layout):
     """The layout of a fused layer, and the activations between its operators, called like the tensors of the graph.
 
-    Keys and values are products of their own here, so their weights are cut for themselves and not as the queries;
-    nothing else differs from the fused layer.
-
     Rows of activations are as wide as the product that makes them computes. ``scores``, ``weights`` and ``reciprocal``
     lie in the order in which they are made: block of rows, head, row (of a batch: row, head), position; a reciprocal is
     a whole FP32 vector, each lane the same.
     """
 
     @cached_property
-    def key(self) -> Tiling:
-        width = self.shape.key_heads * self.head_pitch
-        return tiling(self.params, self.shape.rows, self.shape.hidden, width)
-
-    @cached_property
     def heads(self) -> Heads:
         """Of a batch every row is a block, so that sequences can be shared out one by one."""
         heads = super().heads
-        return replace(heads, blocks=heads.sequences, group=1) if heads.batch else heads
+        return replace(heads, blocks=heads.sequences, group=1, stacked=1) if heads.batch else heads
 
     @cached_property
     def score_vectors(self) -> int:
