@@ -1,14 +1,21 @@
 """The host port: its registers as described, its window into memory, its counters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from coe_mapping.bitstream import Bitstream
 from coe_mapping.registers import Registers
 from hdl.errors import ParameterError
 from hdl.host.format import MAGIC, Opcode, parameter_hash
 from hdl.host.registers import OFFSETS, REGISTERS, Access
 from hdl.host.window import Pace
+from hdl.memory.channel import Tier
+from hdl.params import TEST
+from hdl.unit_map import unit_map
 from verif.benches.host import MEMORY_BYTES, NOWHERE, AxiError, Rig, WordBench, machine
+from verif.benches.host_load import LoadRig
 from verif.sim import Model, compile_python
 
 
@@ -203,6 +210,23 @@ def test_the_pace_is_the_bandwidth_of_the_host_link(rate: tuple[int, int]) -> No
         model.tick()
     expected = min(900, 900 * rate[0] // rate[1])
     assert expected <= passed <= expected + 5
+
+
+def test_a_program_loads_at_a_cycle_a_word_in_each_reading() -> None:
+    """From HBM; from DDR, which gives less, at its bandwidth."""
+    memory = replace(TEST.memory, hbm=replace(TEST.memory.hbm, channels=1))
+    units = unit_map(replace(TEST, name="load", memory=memory))
+    rig = LoadRig(units)
+    ddr = memory.ddr.beats[1] / (memory.ddr.beats[0] * units.params.beat_bytes // 4)
+    for tier, pace in ((Tier.HBM, 1.0), (Tier.DDR, ddr)):
+        loads = []
+        for count in (1, 10, units.per_tile):
+            program = Bitstream({n: [n + 1] * units.slots[n].size.words for n in range(count)}, (0,))
+            loads.append(rig.cycles(program, tier))
+        (few, short), _, (many, long) = loads
+        assert long - short <= 2 * pace * (many - few) * 1.02, f"{tier.name}: (words, cycles) {loads}"
+        path = memory.hbm.latency if tier is Tier.HBM else memory.ddr.latency
+        assert short <= 2 * pace * few + 128 + units.params.host.launch_latency + 2 * path + 60
 
 
 class Nothing:

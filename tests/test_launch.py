@@ -265,6 +265,24 @@ def test_a_program_that_changes_between_check_and_load_is_refused_and_its_tiles_
     assert rig.run(Opcode.EXECUTE, tiles=1) is ErrorCode.NOT_LOADED
 
 
+def test_a_record_that_changes_between_check_and_load_is_not_written_to_another_tile(rig: Rig) -> None:
+    others = [p.number for p in floorplan(rig.units.params).tile(1)]
+    everything = {n: [0xAAAA] * rig.units.slots[n].size.words for n in range(rig.units.tile_unit(0)) if n not in others}
+    image = encode(rig.units, Bitstream(everything, (0,)))
+    rig.put(HOME, image)
+    rig.model["calm"] = 1
+    before = rig.model["bus_writes"]
+    rig.command(Opcode.LOAD, address=HOME)
+    while rig.model["bus_writes"] == before:
+        rig.model.tick()
+    words = rig.content[HOME : HOME + len(image)].view("<u4")
+    last = max(everything)
+    record = int(np.flatnonzero(words == record_words(last, 0, everything[last])[0])[-1])
+    words[record] += others[-1] - last
+    assert rig.settle() is ErrorCode.CHANGED
+    assert not any(any(rig.shadow(n)) for n in others)
+
+
 def test_a_memory_error_in_any_beat_of_a_program_is_reported_and_nothing_is_touched(rig: Rig) -> None:
     image = encode(rig.units, random_program(rig.units, np.random.default_rng(3)))
     rig.put(HOME, image)

@@ -13,6 +13,7 @@ from verif.formal import prove
 from verif.models import SOURCES
 from verif.models.backdoor import flip
 from verif.proofs.arbiter import ArbiterSpecification
+from verif.proofs.turn import TurnSpecification
 from verif.sim import run_bench
 
 BENCH = "verif.benches.memory"
@@ -45,6 +46,11 @@ def test_a_memory_model_works_under_the_master_of_cocotbext_axi() -> None:
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_nobody_waits_for_the_arbiter_longer_than_a_round(width: int) -> None:
     prove(ArbiterSpecification(width), f"arbiter_{width}", depth=2)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_neither_reads_nor_writes_wait_for_more_than_two_batches_of_the_other(batch: int) -> None:
+    prove(TurnSpecification(batch, 4 * batch), f"turn_{batch}", depth=2)
 
 
 def test_a_flip_by_the_back_door_is_one_bit_of_the_code_word(rng: np.random.Generator) -> None:

@@ -1,12 +1,16 @@
-"""Measures the memory system: how fast the back door is, how much of a tier's bandwidth the DMA gets."""
+"""Measures the memory system: how fast the back door is, how much of a tier's bandwidth the DMA and AGCUs get."""
 
 import time
 from dataclasses import replace
 
 import numpy as np
 
+from coe_mapping.assembler.agcu import Access, AGCUProgram, Counter, Load, Register, Segment, Store, assemble
+from hdl.memory.counters import ChannelCounter
 from hdl.memory.dma import DESCRIPTOR, FULL_SHARE
+from hdl.memory.system import BLOCK_BITS, counter_blocks
 from hdl.params import TEST, MemoryParams, RDUParams, TierParams
+from verif.benches.copy import CopyMachine
 from verif.benches.memory import ModelledMemory
 from verif.models import SOURCES
 from verif.models.memory import MemoryModel
@@ -56,6 +60,53 @@ def dma_ddr_utilisation(params: RDUParams, size: int = 1 << 18) -> float:
     assert (source[:size] == destination[:size]).all(), "the copy is wrong"
     ddr = params.memory.ddr
     return size / params.beat_bytes / cycles / (ddr.channels * ddr.beats[0] / ddr.beats[1])
+
+
+def copy_hbm_utilisation(params: RDUParams, agcus: int, size: int = 1 << 16) -> float:
+    """Of HBM's bandwidth, while each AGCU copies ``size`` bytes: from the start to the last answer to a write.
+
+    Raises:
+        AssertionError: the copy is wrong, or the counters of the channels are not what the bench counted.
+    """
+    simulation = compile_python(CopyMachine(params, agcus), f"copy_{params.name}", sources=SOURCES, blocks=["agcu"])
+    simulation.reset()
+    hbm, total = simulation.memory("hbm"), agcus * size
+    hbm[:total] = np.random.default_rng(3).integers(0, 256, total, np.uint8)
+    for k in range(agcus):
+        for address, word in enumerate(assemble(params, _copier(params, k * size, total + k * size, size))):
+            simulation["unit"], simulation["address"], simulation["write_data"] = k, address, word
+            simulation["write"] = 1
+            simulation.tick()
+    simulation["write"] = 0
+    for pulse in ("commit", "start"):
+        simulation[pulse] = 1
+        simulation.tick()
+        simulation[pulse] = 0
+    cycles, beats = 0, 2 * total // params.beat_bytes
+    while simulation["running"]:
+        simulation.tick()
+        cycles += 1
+        assert cycles < 1000 + 10 * beats, "the copy does not end"
+    assert not simulation["fault"]
+    assert (hbm[total : 2 * total] == hbm[:total]).all(), "the copy is wrong"
+    blocks = [b for b, name in enumerate(counter_blocks(params)) if name.startswith("hbm")]
+    counted = 0
+    for block in blocks:
+        for counter in (ChannelCounter.BEATS_READ, ChannelCounter.BEATS_WRITTEN):
+            simulation["counter__index"] = block << BLOCK_BITS | counter
+            simulation.tick()
+            counted += simulation["counter__value"]
+    assert counted == simulation["beats"] == beats, f"counters {counted}, bench {simulation['beats']}, moved {beats}"
+    gain, price = params.memory.hbm.beats
+    return beats * price / (cycles * len(blocks) * gain)
+
+
+def _copier(params: RDUParams, source: int, destination: int, size: int) -> AGCUProgram:
+    """Loads ``size`` bytes from ``source`` and stores what comes back at ``destination``."""
+    vectors = Counter(size // params.beat_bytes, stride=params.beat_bytes)
+    access = Access(0, counters=(vectors,), registers=(Register(counters=(0,)),))
+    segments = Segment(source, size, read=True), Segment(destination, size, write=True)
+    return AGCUProgram(segments, (Load(access),), (Store(replace(access, segment=1)),))
 
 
 def _machine(name: str, memory: MemoryParams) -> RDUParams:

@@ -7,7 +7,7 @@ a whole configuration: what it does not mention becomes zero.
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import STATUS_BASE
@@ -39,7 +39,7 @@ class Loader(wiring.Component):
       write; from then until a ``done`` without error these tiles hold no program.
     - A program is refused, in this order, for memory errors, magic, version, parameters, length, tiles, memory needs;
       then for memory errors, its checksum, its records. An argument list likewise for its length and its records.
-    - Time: two readings of the words, a word a cycle, a cycle more for each record, 128 cycles to zero a tile.
+    - Time: two readings, a word a cycle each; the second begins while 128 cycles go by to zero the tiles.
     """
 
     def __init__(self, units: UnitMap) -> None:
@@ -70,8 +70,10 @@ class Loader(wiring.Component):
         total, position = Signal(COUNT_BITS), Signal(COUNT_BITS)  # words of the run, and those behind us
         crc, intact = Signal(SCALAR_BITS), Signal()
         records, record, left = Signal(COUNT_BITS), Signal(RECORD), Signal(range(STATUS_BASE * 2))
+        fresh, misfit = Signal(), Signal()  # a record is checked a cycle late, with its first word
         zeroed = Signal(range(STATUS_BASE))
         body_ends = position + program + 1 == total  # the next word is the last before the checksum
+        body_over = position + program == total
         error, transfer_ = self.error, self.transfer
         m.submodules.table = table = UnitTable(self._units)
         m.d.comb += [table.number.eq(record.unit), transfer_.address.eq(error.address), transfer_.count.eq(total)]
@@ -136,7 +138,9 @@ class Loader(wiring.Component):
             with m.State("SCAN"):
                 m.d.comb += transfer_.start.eq(1)
                 m.d.sync += [position.eq(0), crc.eq(INITIAL), records.eq(0), intact.eq(1)]
-                with m.If(program):
+                with m.If(program & second):
+                    m.next = "ZERO"
+                with m.Elif(program):
                     m.next = "SKIP"
                 with m.Else():
                     m.next = "RECORD"
@@ -150,26 +154,19 @@ class Loader(wiring.Component):
             with m.State("RECORD"):
                 m.d.comb += self.words.ready.eq(1)
                 with m.If(taken):
-                    m.d.sync += [record.eq(word), records.eq(records + 1)]
-                    m.next = "BOUNDS"
-            with m.State("BOUNDS"):
-                m.next = "WORDS"
-                m.d.sync += left.eq(record.count)
-                limit = Mux(record.first >= STATUS_BASE, table.slot.status, table.slot.words)
-                with m.If(~table.known | ~self.tiles.bit_select(table.slot.tile, 1)):
-                    refuse(ErrorCode.UNIT, position - 1, record.unit)
-                    m.next = "DRAIN"
-                with m.Elif((record.count == 0) | (record.first % STATUS_BASE + record.count > limit)):
-                    refuse(ErrorCode.WORDS, position - 1, record.unit)
-                    m.next = "DRAIN"
-                with m.Elif(position + record.count + program > total):
-                    refuse(ErrorCode.RECORDS, position - 1)
-                    m.next = "DRAIN"
+                    m.d.sync += [record.eq(word), records.eq(records + 1), fresh.eq(1)]
+                    m.d.sync += left.eq(data.View(RECORD, word).count)
+                    m.next = "WORDS"
             with m.State("WORDS"):
-                m.d.comb += self.words.ready.eq(1)
+                limit = Mux(record.first >= STATUS_BASE, table.slot.status, table.slot.words)
+                unknown = fresh & (~table.known | ~self.tiles.bit_select(table.slot.tile, 1))
+                too_far = fresh & ((record.count == 0) | (record.first % STATUS_BASE + record.count > limit))
+                too_long = fresh & (position + record.count + program > total)
+                m.d.comb += [self.words.ready.eq(~body_over), misfit.eq(unknown | too_far | too_long)]
+                m.d.sync += fresh.eq(0)
                 with m.If(taken):
                     m.d.sync += [left.eq(left - 1), record.first.eq(record.first + 1)]
-                    with m.If(second):
+                    with m.If(second & ~misfit):
                         access(record.unit, record.first, word, to_all=0)
                     with m.If(body_ends & program):
                         m.next = "CHECKSUM"
@@ -177,8 +174,16 @@ class Loader(wiring.Component):
                         m.next = "RESOLVE"
                     with m.Elif(left == 1):
                         m.next = "RECORD"
+                with m.If(misfit):
+                    m.next = "DRAIN"
+                with m.If(unknown):
+                    refuse(ErrorCode.UNIT, position - 1, record.unit)
+                with m.Elif(too_far):
+                    refuse(ErrorCode.WORDS, position - 1, record.unit)
+                with m.Elif(too_long):
+                    refuse(ErrorCode.RECORDS, position - 1)
             with m.State("DRAIN"):  # on to the checksum: if that is wrong too, the program is damaged
-                with m.If(position + program == total):
+                with m.If(body_over):
                     with m.If(program):
                         m.next = "CHECKSUM"
                     with m.Else():
@@ -204,15 +209,12 @@ class Loader(wiring.Component):
                     refuse(ErrorCode.RECORDS, position)
                 with m.Elif(~second):
                     m.d.sync += [second.eq(1), self.touch.eq(1), zeroed.eq(0)]
-                    with m.If(program):
-                        m.next = "ZERO"
-                    with m.Else():
-                        m.next = "SCAN"
-            with m.State("ZERO"):
+                    m.next = "SCAN"
+            with m.State("ZERO"):  # while the words are fetched
                 access(record.unit, zeroed, 0, to_all=1)
                 m.d.sync += zeroed.eq(zeroed + 1)
                 with m.If(zeroed == STATUS_BASE - 1):
-                    m.next = "SCAN"
+                    m.next = "SKIP"
             with m.State("DONE"):
                 m.d.sync += self.done.eq(1)
                 m.next = "IDLE"

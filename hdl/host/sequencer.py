@@ -26,7 +26,7 @@ from hdl.host.loader import Loader
 from hdl.host.mailbox import COMMAND_BITS
 from hdl.host.stop import Stopper
 from hdl.host.unloader import Unloader
-from hdl.host.words import WordPort
+from hdl.host.words import WordPort, covering_slots
 from hdl.memory.port import memory_port
 from hdl.params import MEMORY_ADDRESS_BITS, SCALAR_BITS
 
@@ -104,7 +104,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         units, state, error = self._units, self.state, self.error
-        m.submodules.words = words = WordPort(units.params)
+        m.submodules.words = words = WordPort(units.params, covering_slots(units.params))
         m.submodules.loader = loader = Loader(units)
         m.submodules.unloader = unloader = Unloader(units)
         m.submodules.stopper = stopper = Stopper(units)

@@ -10,6 +10,19 @@ from hdl.memory.port import memory_port, response_layout
 from hdl.params import ELEMENT_BITS, MEMORY_ADDRESS_BITS, SCALAR_BITS, TAG_BITS, RDUParams
 
 OUTSTANDING_BITS = 6
+LEAST_SLOTS = 4
+PATH = 16
+"""Cycles from a request to the first beat besides the tier's: here, in the network and in the controller."""
+
+
+def covering_slots(params: RDUParams) -> int:
+    """Granules in flight with which words come at one a cycle, or at the bandwidth of a channel if that is less."""
+    granule, words = params.memory.granule, params.beat_bytes // WORD_BYTES
+    flying = 0
+    for tier in (params.memory.hbm, params.memory.ddr):
+        cycles = PATH + granule + tier.latency + tier.row_miss + tier.turnaround
+        flying = max(flying, min(cycles, -(-cycles * words * tier.beats[0] // tier.beats[1])))
+    return min(1 << TAG_BITS, max(LEAST_SLOTS, -(-flying // (granule * words)) + 1))
 
 
 def transfer() -> wiring.Signature:
@@ -61,7 +74,7 @@ class WordReader(wiring.Component):
     - Responses may come in any order of tags; a tag is a slot whose room was reserved, so they never wait.
     """
 
-    def __init__(self, params: RDUParams, slots: int = 4) -> None:
+    def __init__(self, params: RDUParams, slots: int = LEAST_SLOTS) -> None:
         self.params, self.slots = params, slots
         super().__init__(
             {
@@ -244,11 +257,11 @@ class WordWriter(wiring.Component):
 class WordPort(wiring.Component):
     """A reader and a writer on one memory port; whoever uses them lets one finish before the other starts.
 
-    ``wanting``: words to write are still to come.
+    ``wanting``: words to write are still to come. ``slots``: of the reader.
     """
 
-    def __init__(self, params: RDUParams) -> None:
-        self.params = params
+    def __init__(self, params: RDUParams, slots: int = LEAST_SLOTS) -> None:
+        self.params, self.slots = params, slots
         super().__init__(
             {
                 "reading": In(transfer()),
@@ -262,7 +275,7 @@ class WordPort(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.reader = reader = WordReader(self.params)
+        m.submodules.reader = reader = WordReader(self.params, self.slots)
         m.submodules.writer = writer = WordWriter(self.params)
         connect(m, flipped(self.reading), reader.control)
         connect(m, flipped(self.writing), writer.control)

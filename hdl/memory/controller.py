@@ -11,13 +11,14 @@ from hdl.axi import Burst, axi4
 from hdl.memory.channel import Tier, channel_port, channel_request, channel_response, code_words, tier_map, tier_params
 from hdl.memory.counters import ChannelCounter, counters_layout
 from hdl.memory.secded import check_width, checks, correct
+from hdl.memory.turn import Turn, batch_size
 from hdl.memory.window import Window
 from hdl.once import once
 from hdl.params import ELEMENT_BITS, RDUParams
 from hdl.tln.slice import Slice
 
-PATIENCE = 4  # queue depths of bursts that one direction may issue while the other waits
 PATH = 16  # cycles a request spends here and in registers on the way, both ways together
+ISSUE = 4  # cycles of PATH between the decision to issue and the memory, and from the memory's last beat to here
 STAMP_BITS = 16
 
 
@@ -32,12 +33,18 @@ def axi_port(params: RDUParams, tier: Tier) -> Any:
     return axi4(tier_map(params, tier).local_bits, ELEMENT_BITS * params.lanes, user_bits=check_bits(params, tier))
 
 
+def short_of(params: RDUParams, tier: Tier) -> int:
+    """Bursts in flight below which the memory would be done with them before what is issued now is ready."""
+    sizes = tier_params(params, tier)
+    return -(-(sizes.latency + sizes.row_miss + ISSUE) * sizes.beats[0] // (sizes.beats[1] * params.memory.granule))
+
+
 def window_size(params: RDUParams, tier: Tier) -> int:
-    """Requests of each kind a channel holds, queued or in flight: enough to cover the tier's latency."""
+    """Requests of each kind a channel holds, queued or in flight: a batch, and enough to cover the tier's latency."""
     sizes, granule = tier_params(params, tier), params.memory.granule
     cycles = sizes.latency + sizes.row_miss + sizes.turnaround + PATH
     in_flight = -(-cycles * sizes.beats[0] // (sizes.beats[1] * granule)) + 1
-    return int(1 << ceil_log2(in_flight + params.memory.queue_depth))
+    return int(1 << ceil_log2(in_flight + batch_size(params, tier)))
 
 
 class Controller(wiring.Component):
@@ -47,12 +54,12 @@ class Controller(wiring.Component):
     - Order: a request waits, and what is behind it, while an earlier one of the other kind for the same granule is not
       answered; otherwise reads and writes overtake each other, and reads keep their order, and writes theirs. So a
       read sees every write that came before it.
-    - Turnaround: writes gather until three quarters of the queue are waiting, or nothing is being read. Neither
-      direction issues more than ``PATIENCE`` queue depths of bursts while the other waits.
+    - Turnaround: reads and writes are issued in batches; see :class:`~hdl.memory.turn.Turn`.
     - ECC: a write that covers part of a code word reads the burst, merges and writes it; the channel does nothing else
       meanwhile. What cannot be corrected stays so: such a word is written with check bits that say it is wrong.
     - AXI: INCR bursts within a granule, all with id 0, so that responses come in order and beats together, as the port
-      has them. AW goes before W, and W without gaps but those of ``wready``.
+      has them. The addresses of a batch go out one a cycle, so that the memory prepares the next bursts while it
+      moves the beats of this one; W follows without gaps but those of ``wready``, and never before its AW.
     - Latency: 6 cycles besides the memory's. Throughput: one beat a cycle. All outputs are registered.
     """
 
@@ -76,7 +83,7 @@ class Controller(wiring.Component):
         m.submodules.answers = answers = once(Slice, channel_response(params, self.tags))
         m.submodules.reads = reads = Window(self._entry(), "granule", size)
         m.submodules.writes = writes = Window(self._entry(), "granule", size)
-        room = max(4, params.memory.queue_depth * params.memory.granule)
+        room = max(4, 2 * batch_size(params, self.tier) * params.memory.granule)
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self._beat().size, depth=room)
         connect(m, flipped(self.port.request), requests.i)
         connect(m, answers.o, flipped(self.port.response))
@@ -108,7 +115,7 @@ class Controller(wiring.Component):
         )
 
     def _beat(self) -> data.StructLayout:
-        return data.StructLayout({"data": ELEMENT_BITS * self.params.lanes, "strobe": self.params.lanes})
+        return data.StructLayout({"data": ELEMENT_BITS * self.params.lanes, "strobe": self.params.lanes, "last": 1})
 
     def _accept(self, m: Module, c: "_Inside") -> None:
         """Requests into the windows, the data of writes into their queue."""
@@ -122,7 +129,7 @@ class Controller(wiring.Component):
             taken.eq(c.head.valid & ~blocked),
             c.head.ready.eq(~blocked),
             c.beats.w_en.eq(taken & request.write),
-            c.beats.w_data.eq(Cat(request.data, request.strobe)),
+            c.beats.w_data.eq(Cat(request.data, request.strobe, request.last)),
             c.reads.push.eq(taken & ~request.write),
             c.writes.push.eq(taken & request.write & request.last),
         ]
@@ -142,22 +149,19 @@ class Controller(wiring.Component):
 
     def _turn(self, m: Module, c: "_Inside") -> None:
         """Which direction issues."""
-        depth = self.params.memory.queue_depth
-        turn, streak = Signal(name="turn"), Signal(range(PATIENCE * depth + 1), name="streak")
-        high = max(1, 3 * depth // 4)
-        reads_wait, writes_wait, spent = c.reads.waiting != 0, c.writes.waiting != 0, streak == PATIENCE * depth
-        needed = c.head.valid & ~c.head.payload.write & c.writes.hit
-        gathered = (c.writes.waiting >= high) & (~reads_wait | (streak >= high))
-        with m.If(c.writing):
-            m.d.comb += turn.eq(reads_wait & (~writes_wait | spent) & ~c.merging)
-        with m.Else():
-            m.d.comb += turn.eq(writes_wait & (~c.reads.any | needed | gathered | spent))
-        with m.If(turn):
-            m.d.sync += [c.writing.eq(~c.writing), streak.eq(0)]
+        size = window_size(self.params, self.tier)
+        m.submodules.turn = turn = Turn(batch_size(self.params, self.tier), size)
+        m.d.comb += [
+            turn.reads.eq(c.reads.waiting),
+            turn.writes.eq(c.writes.waiting),
+            turn.short.eq(c.reads.in_flight + c.writes.in_flight < short_of(self.params, self.tier)),
+            turn.needed.eq(c.head.valid & ~c.head.payload.write & c.writes.hit),
+            turn.hold.eq(c.merging),
+            turn.issue.eq(Mux(turn.writing, c.writes.issue, c.reads.issue)),
+            c.writing.eq(turn.writing),
+        ]
+        with m.If(turn.turn):
             m.d.sync += self.counters.turnarounds.eq(self.counters.turnarounds + 1)
-        # issued since the other direction began to wait
-        with m.Elif(Mux(c.writing, c.writes.issue & reads_wait, c.reads.issue & writes_wait) & ~spent):
-            m.d.sync += streak.eq(streak + 1)
 
     def _fetch(self, m: Module, c: "_Inside") -> None:
         """Read data from outside into a register, checked and corrected behind it."""
@@ -195,7 +199,7 @@ class Controller(wiring.Component):
         begin = Signal(name="merge_begins")
         next_write = c.writes.next
         # alone in the channel but for reads under way: one register then holds what the merge found
-        alone = c.writing & ~c.merging & ~c.writes.in_flight & (c.writes.waiting != 0)
+        alone = c.writing & ~c.merging & (c.writes.in_flight == 0) & (c.writes.waiting != 0)
         m.d.comb += [
             c.reads.issue.eq(~c.writing & (c.reads.waiting != 0) & free),
             begin.eq((alone & next_write.partial & free) if self.ecc else 0),
@@ -211,10 +215,11 @@ class Controller(wiring.Component):
             m.d.sync += c.merging.eq(0)
 
     def _issue_writes(self, m: Module, c: "_Inside") -> None:
-        """The AW and W channels: the beats of a write follow its address without another's between them."""
+        """The AW channel; and the W channel, which follows as fast as it may."""
         axi, entry = self.axi, c.writes.next
         address_free, data_free = ~axi.awvalid | axi.awready, ~axi.wvalid | axi.wready
-        sending, left = Signal(name="sending"), Signal.like(entry.length, name="beats_left")
+        beat = data.View(self._beat(), c.beats.r_data)
+        owed = Signal(range(window_size(self.params, self.tier) + 1), name="owed")  # bursts issued, their data not sent
         merged = Signal(name="merged")  # data to merge have come, and what waits for them is a merge
         begin, move, ends = (Signal(name=n) for n in ("write_begins", "write_moves", "write_ends"))
         m.d.comb += [
@@ -223,11 +228,10 @@ class Controller(wiring.Component):
                 c.writing
                 & (c.writes.waiting != 0)
                 & address_free
-                & (~sending | ends)
-                & Mux(c.merging, merged & ~sending, ~entry.partial)
+                & Mux(c.merging, merged & (owed == 0), ~entry.partial)
             ),
-            move.eq(sending & data_free & c.beats.r_rdy & (merged | ~c.merging)),
-            ends.eq(move & (left == 0)),
+            move.eq((owed != 0) & data_free & c.beats.r_rdy & (merged | ~c.merging)),
+            ends.eq(move & beat.last),
             c.writes.issue.eq(begin),
             c.beats.r_en.eq(move),
             c.merge_moves.eq(move & c.merging),
@@ -235,17 +239,16 @@ class Controller(wiring.Component):
         with m.If(address_free):
             m.d.sync += axi.awvalid.eq(begin)
         with m.If(begin):
-            m.d.sync += [*self._addressed("aw", entry), sending.eq(1), left.eq(entry.length)]
-        with m.Elif(move):
-            m.d.sync += [sending.eq(~ends), left.eq(left - 1)]
+            m.d.sync += self._addressed("aw", entry)
+        with m.If(begin ^ ends):
+            m.d.sync += owed.eq(Mux(begin, owed + 1, owed - 1))
         with m.If(data_free):
             m.d.sync += axi.wvalid.eq(move)
         with m.If(move):
-            m.d.sync += [axi.wlast.eq(ends), *self._written(m, c)]
+            m.d.sync += [axi.wlast.eq(beat.last), *self._written(m, c, beat)]
 
-    def _written(self, m: Module, c: "_Inside") -> list[Any]:
+    def _written(self, m: Module, c: "_Inside", beat: Any) -> list[Any]:
         """One beat onto the W channel."""
-        beat = data.View(self._beat(), c.beats.r_data)
         if not self.ecc:
             return [self.axi.wdata.eq(beat.data), self.axi.wstrb.eq(_doubled(beat.strobe))]
         value = Signal(len(beat.data), name="merged_data")
@@ -275,7 +278,7 @@ class Controller(wiring.Component):
         within, acknowledge, deliver = (Signal(name=n) for n in ("within_burst", "acknowledge", "deliver"))
         last = c.back.payload.last
         m.d.comb += [
-            c.mine.eq(c.merging & ~c.reads.in_flight),
+            c.mine.eq(c.merging & (c.reads.in_flight == 0)),
             axi.bready.eq(out.ready & ~within),
             acknowledge.eq(axi.bvalid & ~within),
             deliver.eq(c.back.valid & ~c.mine & ~acknowledge),

@@ -12,7 +12,8 @@ class Window(wiring.Component):
     """A ring of ``size`` requests with two read pointers: the next to issue, and the oldest not answered.
 
     - ``push`` with ``value`` while ``room``; ``issue`` moves past ``next`` while ``waiting`` is not zero; ``retire``
-      forgets ``oldest`` while ``in_flight``.
+      forgets ``oldest`` while ``in_flight`` is not
+      zero.
     - ``hit``: some request in the ring has ``probe`` as its ``key``. Combinational from ``probe``; what is pushed
       counts from the next cycle on.
     """
@@ -28,7 +29,7 @@ class Window(wiring.Component):
                 "waiting": Out(range(size + 1)),
                 "issue": In(1),
                 "oldest": Out(layout),
-                "in_flight": Out(1),
+                "in_flight": Out(range(size + 1)),
                 "retire": In(1),
                 "probe": In(layout[key].shape),
                 "hit": Out(1),
@@ -51,7 +52,7 @@ class Window(wiring.Component):
             self.oldest.eq(oldest.data),
             self.room.eq((taken - retired)[: len(taken)] != self.size),
             self.waiting.eq(taken - issued),
-            self.in_flight.eq(issued != retired),
+            self.in_flight.eq(issued - retired),
             self.any.eq(taken != retired),
         ]
         for pointer, moves in ((taken, self.push), (issued, self.issue), (retired, self.retire)):

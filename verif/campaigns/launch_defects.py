@@ -7,6 +7,8 @@ DONE = "tests/test_launch.py::test_a_tile_is_not_done_before_its_slowest_unit"
 SHADOW = "tests/test_launch.py::test_the_next_program_loads_while_this_one_runs_and_runs_after_it"
 ZERO = "tests/test_launch.py::test_what_a_program_does_not_mention_is_zero_after_its_load"
 CHANGED = "tests/test_launch.py::test_a_program_that_changes_between_check_and_load_is_refused_and_its_tiles_hold_none"
+STRAY = "tests/test_launch.py::test_a_record_that_changes_between_check_and_load_is_not_written_to_another_tile"
+RATE = "tests/test_host.py::test_a_program_loads_at_a_cycle_a_word_in_each_reading"
 FAULT = "tests/test_launch.py::test_a_fault_stops_the_tiles_started_together_and_no_other"
 ABORT = "tests/test_launch.py::test_an_abort_at_any_time_leaves_a_machine_that_works"
 DROPPED = "tests/test_launch.py::test_commands_queued_behind_an_error_are_dropped_until_it_is_acknowledged"
@@ -21,9 +23,23 @@ DEFECTS = [
     Defect(
         "the first pass writes too",
         "hdl/host/loader.py",
-        "with m.If(second):\n                        access(",
-        "with m.If(1):\n                        access(",
+        "with m.If(second & ~misfit):",
+        "with m.If(~misfit):",
         DAMAGE,
+    ),
+    Defect(
+        "a record that became wrong is written from",
+        "hdl/host/loader.py",
+        "with m.If(second & ~misfit):",
+        "with m.If(second):",
+        STRAY,
+    ),
+    Defect(
+        "a load has too few bursts in flight",
+        "hdl/host/sequencer.py",
+        "WordPort(units.params, covering_slots(units.params))",
+        "WordPort(units.params)",
+        RATE,
     ),
     Defect(
         "the checksum is not looked at",

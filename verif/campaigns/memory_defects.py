@@ -8,6 +8,7 @@ DIRECTED = TESTS + "the_network_is_fair_and_full_rate_and_the_dma_copies_halts_r
 ECC = TESTS + "ecc_corrects_one_flip_reports_two_and_merges_partial_writes"
 CONTROLLER = TESTS + "a_controller_works_on_the_ram_of_cocotbext_axi"
 ARBITER = TESTS + "nobody_waits_for_the_arbiter_longer_than_a_round[5]"
+TURN = TESTS + "neither_reads_nor_writes_wait_for_more_than_two_batches_of_the_other[3]"
 
 DEFECTS = [
     Defect(
@@ -61,10 +62,31 @@ DEFECTS = [
     ),
     Defect(
         "every write is a batch of its own",
-        "hdl/memory/controller.py",
-        "(~c.reads.any | needed | gathered | spent)",
+        "hdl/memory/turn.py",
+        "(self.short | writing)",
         "1",
         DIRECTED,
+    ),
+    Defect(
+        "a direction may issue for ever",
+        "hdl/memory/turn.py",
+        "spent = streak == self.limit",
+        "spent = streak > self.limit",
+        TURN,
+    ),
+    Defect(
+        "addresses of writes wait for the data of those before",
+        "hdl/memory/controller.py",
+        "Mux(c.merging, merged & (owed == 0), ~entry.partial)",
+        "Mux(c.merging, merged, ~entry.partial) & (owed == 0)",
+        DIRECTED,
+    ),
+    Defect(
+        "data go before their address",
+        "hdl/memory/controller.py",
+        "move.eq((owed != 0) & data_free",
+        "move.eq(data_free",
+        CONTROLLER,
     ),
     Defect(
         "a merge hides a double flip",
