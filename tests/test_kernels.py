@@ -15,12 +15,17 @@ from coe_mapping.graph.build import decoder_layer as graph_of_layer
 from coe_mapping.graph.graph import Role
 from coe_mapping.graph.run import run_graph, weights_of
 from coe_mapping.kernels import image
+from coe_mapping.kernels.buffer import buffer
+from coe_mapping.kernels.builder import Builder, Rows
 from coe_mapping.kernels.decoder import Kernel, LayerShape, Shares, decoder_layer
-from coe_mapping.kernels.dense import weight_stream
+from coe_mapping.kernels.dense import tiling, weight_stream
+from coe_mapping.kernels.norm import row_order
 from coe_mapping.models.read import read_model
+from coe_mapping.program import Port
 from golden_model.operators import ContractArithmetic
 from golden_model.socket import Socket
 from hdl.errors import ParameterError
+from hdl.floorplan import Kind, floorplan
 from hdl.params import DEMO, TEST, RDUParams
 from verif.agreement import assert_equal
 from verif.sources import ROOT
@@ -71,7 +76,7 @@ def make_layer(
     weights = {name: (rng.standard_normal(size) / np.sqrt(size[0])).astype(BF16) for name, size in sizes.items()}
     weights |= {name: rng.standard_normal(hidden).astype(BF16) for name in ("attention_norm", "feed_forward_norm")}
     caches = [np.zeros((layout.sequences, layout.cache_rows, shape.key_heads, shape.head), BF16) for _ in range(2)]
-    for sequence in range(layout.sequences):
+    for sequence in range(min(layout.sequences, shape.rows)):
         past = positions[sequence] if shape.batch else positions[0]
         for cache in caches:
             cache[sequence, :past] = rng.standard_normal((past, shape.key_heads, shape.head))
@@ -171,9 +176,29 @@ def test_a_fused_decoder_layer_is_right(
     assert np.abs(layer.y - expected).max() < 0.04 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("tokens", [(1, 5), (3, 1)], ids=["prefill", "decode"])
+@pytest.mark.parametrize(
+    ("tokens", "shares"),
+    [
+        ((1, 5), None),
+        ((1, 13), Shares()),
+        ((1, 13), Shares(inner=2, resident=frozenset({"value0", "output0", "gate0", "gate1", "up0", "down1"}))),
+        ((2, 1), None),
+        ((3, 1), Shares(query=2, output=2, down=2, stacked=False)),
+        ((5, 1), Shares(inner=2)),
+        ((5, 1), Shares(stacked=False)),
+    ],
+    ids=[
+        "prefill",
+        "one PCU a product",
+        "resident",
+        "decode",
+        "head by head",
+        "two blocks",
+        "two blocks, head by head",
+    ],
+)
 def test_a_layer_of_a_trained_model_has_the_bits_of_the_operator_level_golden_model(
-    tokens: tuple[int, int], rng: np.random.Generator
+    tokens: tuple[int, int], shares: Shares | None, rng: np.random.Generator
 ) -> None:
     """From real weights, operator by operator in the contract's arithmetic, against the configured units."""
     model = read_model(ROOT / "coe_mapping" / "weights" / "demo")
@@ -184,7 +209,7 @@ def test_a_layer_of_a_trained_model_has_the_bits_of_the_operator_level_golden_mo
         *(config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate, config.epsilon),
         *(rows, capacity, sequences > 1),
     )
-    kernel = decoder_layer(DEMO, shape)
+    kernel = decoder_layer(DEMO, shape, shares)
     layout = kernel.layout
     x = rng.standard_normal((rows, config.hidden)).astype(BF16)
     places = np.tile(np.arange(new), sequences)
@@ -220,6 +245,42 @@ def test_a_routed_decoder_layer_leaves_the_same_memory_as_on_an_ideal_network(rn
     Socket(DEMO, routed).run(compiled.image.words, compiled.image.active)
     ideal.run(DEMO, program, layer.memory)
     assert np.array_equal(routed[0], layer.memory[0])
+
+
+def test_every_position_of_the_cache_can_be_the_new_one(rng: np.random.Generator) -> None:
+    """Old rows come early, the new one when it is written, in whichever place it stands: the first, the last."""
+    shape = LayerShape(64, 4, 2, 16, 128, 1e-5, rows=4, positions=32, batch=True)
+    layer = make_layer(DEMO, shape, np.array([0, 31, 1, 30]), rng)
+    ideal.run(DEMO, ideal.bind(layer.kernel.program, layer.kernel.bindings, layer.addresses), layer.memory)
+    expected = reference(layer)
+    assert np.abs(layer.y - expected).max() < 0.04 * np.abs(expected).max()
+
+
+SMOLLM2 = (576, 9, 3, 64, 1536, 1e-5)
+SMALL = (64, 4, 2, 16, 128, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows", "positions", "batch"),
+    [(SMALL, 1, 32, True), (SMALL, 32, 32, False), (SMOLLM2, 1, 64, True), (SMOLLM2, 64, 64, False)],
+    ids=["small decode", "small prefill", "SmolLM2 decode", "SmolLM2 prefill"],
+)
+def test_a_spread_layer_has_a_place_and_routes_that_do_not_deadlock(
+    sizes: tuple[int, int, int, int, int, float], rows: int, positions: int, batch: bool
+) -> None:
+    kernel = decoder_layer(DEMO, LayerShape(*sizes, rows, positions, batch))
+    compiled = compile_program(DEMO, kernel.program, kernel.bindings)
+    used = sum(place.kind is Kind.PCU for place in compiled.placed.placement.values())
+    assert used > 0.9 * len(floorplan(DEMO).of(Kind.PCU))
+
+
+def test_several_sources_do_not_fill_several_blocks_of_one_buffer() -> None:
+    """One may be a block ahead of another."""
+    rows = Rows((Port("a"), Port("b")), 3, 4, 64, 64)
+    with pytest.raises(ParameterError, match="rows: 2 sources fill 3 blocks, and one may be a block ahead of another"):
+        buffer(Builder(DEMO, "test"), "rows", rows, row_order(rows, DEMO.lanes))
+    with pytest.raises(ParameterError, match="3 tiles are not shared out evenly to 2 PCUs"):
+        tiling(DEMO, 4, 64, 96).columns(2)
 
 
 def test_a_layer_that_does_not_fit_says_what_ran_out() -> None:
