@@ -306,6 +306,6 @@ class MeshBench:
         values = {}
         for i, name in enumerate(names):
             self.model["bus__address"] = STATUS_BASE + i
-            self.model.tick()
+            self.model.tick(2)  # one to the switch, one in it
             values[name] = self.model["bus__read_data"]
         return values
