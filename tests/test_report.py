@@ -462,3 +462,26 @@ def test_the_command_says_what_is_wrong_with_its_file(
         path.write_text(text, encoding="utf-8")
     assert command.main([str(path)]) == 1
     assert says in capsys.readouterr().err
+
+
+def test_costs_are_of_one_layer_where_it_was_run_both_ways() -> None:
+    kernel = {"phase": "decode", "launches": 1}
+    found = result(
+        {
+            "kernels": [
+                {**kernel, "name": "norm", "mode": "unfused", "cycles": 300},
+                {**kernel, "name": "scores", "mode": "unfused", "cycles": 500},
+                {**kernel, "name": "decode layer", "mode": "fused_so", "cycles": 400},
+                {**kernel, "name": "decode head", "mode": "fused_so", "cycles": 100},
+            ],
+            "layer_cycles": {
+                "decode": {"software": {"unfused": 9000, "fused": 900}, "hardware": {"unfused": 2000, "fused": 600}}
+            },
+            "timeline": [{"mode": "fused_so", "phase": "decode", "name": "all", "start": 0, "end": 99_999}],
+        }
+    )
+    assert costs(found, "decode") == {
+        "unfused": Cost(800, 1200, 2, 1, True),
+        "fused_so": Cost(400, 500, 1, 1, True),
+        "fused_ho": Cost(400, 200, 1, 1, True),
+    }

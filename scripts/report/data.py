@@ -215,7 +215,13 @@ def running(lane: Sequence[Launch]) -> int:
 
 
 def costs(found: Result, phase: str) -> dict[str, Cost]:
-    """The cost of every mode that ran in ``phase``. A hardware-orchestrated schedule has one doorbell."""
+    """The cost of every mode that ran in ``phase``. A hardware-orchestrated schedule has one doorbell.
+
+    Of one layer, where ``layer_cycles`` has it both ways; of all that ran otherwise.
+    """
+    layer = (found.source.get("layer_cycles") or {}).get(phase)
+    if layer:
+        return _of_a_layer(found, phase, layer)
     out = {}
     for mode in MODES:
         lane = found.lane(phase, mode)
@@ -229,4 +235,21 @@ def costs(found: Result, phase: str) -> dict[str, Cost]:
         else:
             continue
         out[mode] = Cost(work, gaps, launches, 1 if mode == "fused_ho" else launches, bool(lane))
+    return out
+
+
+def _of_a_layer(found: Result, phase: str, layer: Mapping[str, Mapping[str, int]]) -> dict[str, Cost]:
+    """One layer: operator by operator as a command list, fused by the host and as a command list."""
+    unfused = [each for each in found.kernels if (each.phase, each.mode) == (phase, "unfused")]
+    fused = [each for each in found.kernels if each.mode == "fused_so" and each.name == f"{phase} layer"]
+    ways = {
+        "unfused": (unfused, layer["hardware"]["unfused"], 1),
+        "fused_so": (fused, layer["software"]["fused"], len(fused)),
+        "fused_ho": (fused, layer["hardware"]["fused"], 1),
+    }
+    out = {}
+    for mode, (kernels, total, doorbells) in ways.items():
+        work = sum(each.cycles or 0 for each in kernels)
+        if work:
+            out[mode] = Cost(work, max(0, total - work), len(kernels), doorbells, True)
     return out

@@ -26,7 +26,7 @@ def headline(found: Result) -> Markup:
             tile("answers right", f"{right} of {len(found.answers)}", "against the truth", "good" if good else "bad")
         )
     for key, what, note in (
-        ("speedup_fused", "fused", "over unfused, software-orchestrated"),
+        ("speedup_fused", "fused", "over unfused, one layer"),
         ("speedup_ho", "HO over SO", "hardware over software orchestration"),
     ):
         measured = source.get(key) or {}
