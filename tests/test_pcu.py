@@ -23,6 +23,7 @@ DIRECTED = {
     "simd_moves_one_vector_a_cycle",
     "a_program_started_again_reads_on_where_it_was",
     "a_token_serves_once_and_is_awaited",
+    "a_token_leaves_with_the_last_vector_of_its_tile",
     "a_token_beyond_the_counter_is_lost_and_counted",
     "every_cycle_lost_is_counted_under_its_cause",
 }

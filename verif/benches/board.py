@@ -20,11 +20,11 @@ def design(preset: str, job: str, options: object = None) -> Board:
 
 @cocotb.test()
 async def runs_its_job(dut: Any) -> None:
-    parameters = bench_parameters()
-    board = design(**parameters)  # type: ignore[arg-type]  # they were arguments of it before they were JSON
+    parameters: dict[str, Any] = bench_parameters()
+    board = design(**parameters)
     model = CocotbModel(dut, board)
     await model.start()
-    module, _, function = str(parameters["job"]).partition(":")
+    module, _, function = parameters["job"].partition(":")
     job = getattr(importlib.import_module(module), function)
 
     def run() -> None:

@@ -18,6 +18,7 @@ from hdl.config import STATUS_BASE
 from hdl.control.tokens import TOKEN_BITS
 from hdl.params import PCUParams
 from hdl.pcu.config import STATUS, Conversion, SharedSource
+from hdl.pcu.outputs import PORT_DEPTH
 from hdl.pcu.pcu import PCU
 from hdl.pcu.simd import operation_latency
 from verif import pcu_cases as cases
@@ -294,6 +295,32 @@ async def a_token_serves_once_and_is_awaited(dut: Any) -> None:
         dut.token_in.value = 0b0010
         await bench.bench.step()
         dut.token_in.value = 0
+
+
+@cocotb.test()
+async def a_token_leaves_with_the_last_vector_of_its_tile(dut: Any) -> None:
+    """A slow receiver: when the token comes, no more is left than the queue of the port holds."""
+    bench = await PCUBench.start(dut)
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    program = replace(kernels.gemm(1, 3, 4, bench.params.stages), token_out=(0, None, None, None))
+    run = plan(bench.params, program, random_supply(bench.params, rng))
+    beats = len(run.outputs.vectors[0])
+    assert run.outputs.tokens_out == (1, 0, 0, 0)
+    assert beats > 2 * PORT_DEPTH
+    await bench.load(assemble(bench.params, program))
+    bench.bench.hold("vector_out__0")
+    await bench.begin(run)
+    await bench.bench.step(300)
+    log = bench.bench.monitors["vector_out__0"].log
+    came: list[int] = []
+    while log.count < beats:
+        bench.bench.release("vector_out__0")
+        await bench.bench.step()
+        bench.bench.hold("vector_out__0")
+        for _ in range(6):
+            await bench.bench.step()
+            came += [log.count] * (int(dut.token_out.value) & 1)
+    assert came == [beats - PORT_DEPTH], f"of {beats} beats {came} were taken when the token came"
 
 
 @cocotb.test()

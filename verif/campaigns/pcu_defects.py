@@ -41,14 +41,14 @@ DEFECTS: tuple[Defect, ...] = (
         "hdl/pcu/header.py",
         "no_room = step.emit & ~self.room",
         "no_room = 0",
-        RANDOM,
+        DIRECTED,
     ),
     Defect(
         "tokens leave with the first stage of a tile",
         "hdl/pcu/systolic.py",
         "Mux(last, head.token_out, 0)",
         "Mux(stage == 0, head.token_out, 0)",
-        RANDOM,
+        DIRECTED,
     ),
     Defect(
         "every stage of a tile sends a token",
