@@ -265,6 +265,47 @@ class HostParams:
 
 
 @dataclass(frozen=True)
+class LinkParams:
+    """The links between sockets, each a bundle of ``width`` wires each way (``docs/node.md``).
+
+    What depends on the lanes of a vector is checked where both are known, by :class:`hdl.link.layout.LinkSizes`.
+    """
+
+    width: int = 48  # bits a cycle, each way
+    latency: int = 20  # cycles from end to end, each way
+    packet: int = 16  # vectors of the longest packet
+    window: int = 8  # packets under way that may have to be sent again
+    channels: int = 2  # virtual channels, none of which can block another
+    depth: int = 128  # vectors that each channel buffers where the link ends
+    timeout: int = 512  # cycles without an acknowledgement after which everything under way is sent again
+    patience: int = 8192  # cycles without an acknowledgement after which the link is given up
+    links: int = 2  # of a socket
+
+    def __post_init__(self) -> None:
+        require(
+            self.width % 8 == 0 and 8 <= self.width <= 1024,
+            f"link: a width of {self.width} bits is not a multiple of 8 in 8..1024",
+        )
+        require(1 <= self.latency <= 4096, f"link: a latency of {self.latency} cycles is not in 1..4096")
+        for name, value, most in (
+            ("vectors of a packet", self.packet, 256),
+            ("packets of the window", self.window, 256),
+            ("vectors of a channel's buffer", self.depth, 1 << 16),
+        ):
+            require(
+                is_power_of_two(value) and 2 <= value <= most,
+                f"link: {value} {name} is not a power of two in 2..{most}",
+            )
+        require(1 <= self.channels <= 8, f"link: {self.channels} channels is not in 1..8")
+        require(1 <= self.links <= 8, f"link: {self.links} links of a socket is not in 1..8")
+        require(
+            4 * self.timeout <= self.patience < 1 << 32,
+            f"link: a patience of {self.patience} cycles is not in {4 * self.timeout}..2**32 - 1: it must leave time to "
+            f"send again four times, every {self.timeout} cycles, the timeout",
+        )
+
+
+@dataclass(frozen=True)
 class RDUParams:
     """The whole machine: ``sockets`` of ``tiles`` side by side, each a mesh of ``rows`` x ``columns`` switches.
 
