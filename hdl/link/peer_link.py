@@ -15,6 +15,11 @@ COUNTERS = ("sent", "back", "bad", "repeated")
 """Packets of data that left, times that sending went back, packets that came damaged, packets that came again."""
 
 
+def counts_layout() -> data.StructLayout:
+    """A word for each of :data:`COUNTERS`."""
+    return data.StructLayout(dict.fromkeys(COUNTERS, COUNT_BITS))
+
+
 class PeerLink(wiring.Component):
     """Streams of vectors to the peer and from it, by channel: each vector once, in order, bit for bit, whatever the
     wires do short of breaking (``docs/node.md``).
@@ -38,7 +43,7 @@ class PeerLink(wiring.Component):
                 "clear": In(1),
                 "up": Out(1),
                 "fault": Out(Fault),
-                "counts": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNT_BITS))),
+                "counts": Out(counts_layout()),
             }
         )
 
