@@ -58,6 +58,13 @@ def test_a_full_link_leaves_no_more_than_a_twentieth_of_the_line_idle(
     assert vectors >= 0.95 * longest * cycles
 
 
+def test_one_packet_in_a_hundred_harmed_costs_less_than_a_tenth_of_the_rate(seed: int) -> None:
+    pair = bench()
+    clean, harmed = (pair.rate(seed, errors, 80_000) for errors in (0, 1 / 100))
+    assert pair.model["hits__0"] > 5
+    assert 0.9 * clean <= harmed < clean
+
+
 def test_the_words_on_the_wire_are_those_of_the_golden_model(link: LinkBench) -> None:
     link.rates({0: 0.4, 1: 0.1, 3: 0.2}, {})
     link.model["run"] = 1

@@ -8,6 +8,7 @@ from hdl.link.layout import LinkSizes, Refusal
 from hdl.link.peers import Peers
 from hdl.params import LinkParams
 from verif.benches.link_ring import BACK, FORWARD, RingBench, bench, ring
+from verif.benches.rdn_traffic import COUNT_BITS
 from verif.lint import complaints
 
 SOCKETS = 3
@@ -72,9 +73,29 @@ def test_vectors_of_another_program_are_refused_and_reported_and_hold_up_nothing
     assert three.count(0, 2) == made[2]
 
 
-def test_vectors_without_a_route_are_refused_where_it_ends(seed: int) -> None:
+def test_streams_that_share_a_link_share_it_fairly_and_in_long_packets(seed: int) -> None:
     three = bench()
-    routes = {key: link for key, link in LINE.items() if key != (1, 2)}
+    three.load(Links(ring(SOCKETS), LINE), PROGRAMS, seed)
+    own, passing = three.channels, 0  # channel 0 of sockets 1 and 0
+    three.set(own, 1.0, destination=2)
+    three.set(passing, 1.0, destination=2)
+    three.run(4_000)
+    receiver, cycles = 2 * three.channels, 20_000
+    before = [three.count(receiver, sender) for sender in (own, passing)]
+    three.run(cycles)
+    rates = [
+        (three.count(receiver, sender) - n) % (1 << COUNT_BITS) / cycles
+        for sender, n in zip((own, passing), before, strict=True)
+    ]
+    longest = three.sizes.link.packet / three.sizes.packet_words
+    assert sum(rates) >= 0.95 * longest
+    assert rates[0] == pytest.approx(rates[1], rel=0.05)
+
+
+@pytest.mark.parametrize("link", [None, BACK], ids=["none", "back"])
+def test_vectors_without_a_route_are_refused_where_it_ends(seed: int, link: int | None) -> None:
+    three = bench()
+    routes = {key: link for key, link in LINE.items() if key != (1, 2)} | ({} if link is None else {(1, 2): link})
     three.load(_unchecked(routes), PROGRAMS, seed)
     made = send(three, {0: (0.1, 2), 1: (0.1, 1), 3: (0.1, 9)}, 3_000)
     count, reason, first = three.refused(1)

@@ -236,6 +236,15 @@ class LinkBench:
             taken, cycles = now, cycles + quiet
             self.model.tick(quiet)
 
+    def rate(self, seed: int, errors: float, cycles: int) -> float:
+        """Vectors a cycle and direction while every sender sends what it can, from when the link is full."""
+        self.load(seed, errors)
+        self.rates(dict.fromkeys(range(self.numbers), 1.0), {})
+        self.run(4 * self.sizes.link.timeout)
+        before = self.total("taken")
+        self.run(cycles)
+        return (self.total("taken") - before) / cycles / len(SIDES)
+
     def verdict(self) -> Verdict:
         """After :meth:`drain`: whether every vector came once, in order, unharmed, with its address."""
         wrong: list[str] = []
