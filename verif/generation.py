@@ -37,18 +37,20 @@ class TimedMachine(Machine, Protocol):
 @dataclass(frozen=True)
 class Task:
     """What is to be generated: all ``prompts`` in a batch, at most ``tokens`` each, once in each of ``modes``; and in
-    which ``phases`` a layer is run operator by operator as well."""
+    which ``phases`` a layer is run operator by operator as well. ``layers``: only the first of the checkpoint."""
 
     model: str
     prompts: Sequence[str]
     tokens: int
     modes: Sequence[str] = ("fused_so", "fused_ho")
     phases: Sequence[str] = ("decode", "prefill")
+    layers: int | None = None
 
 
 @dataclass
 class Observer:
-    """Compares, and measures: the timeline of launches, and once for every program what its units did."""
+    """Compares, and measures: the timeline of launches, and once for every program what its units did; of a command
+    list only the last, whose counters are still there."""
 
     device: Device
     machine: TimedMachine
@@ -67,8 +69,11 @@ class Observer:
         if self.mode is Orchestration.SOFTWARE:
             self._add(step, launch.program)
             self._measure(step, launch)
-        elif self.machine.cycles != self._since:  # a pass ends at one time for all its launches
+            return
+        if self.machine.cycles != self._since:  # a pass ends at one time for all its launches
             self._add(step, f"{step.phase} pass")
+        if launch.program in (self.compiled.prefill.programs.head, self.compiled.decode.programs.head):
+            self._measure(step, launch)
 
     def _add(self, step: Pass, name: str) -> None:
         end = self.machine.cycles
@@ -106,6 +111,7 @@ def run(machine: TimedMachine, options: Mapping[str, Any]) -> None:
     """Generates as the :class:`Task` in ``options`` says; prints events, and the result."""
     task = Task(**options)
     model, tokenizer = read_model(Path(task.model)), read_tokenizer(Path(task.model))
+    model = model.first(task.layers or model.config.layers)
     prompts = [tokenizer.encode(prompt) for prompt in task.prompts]
     longest = max(map(len, prompts))
     sizes = Sizes(prompt=longest, batch=len(prompts), positions=longest + task.tokens)
@@ -161,6 +167,7 @@ def compare(device: Device, machine: TimedMachine, model: Model, phase: str, siz
     kernels: list[dict[str, Any]] = []
     cycles: dict[str, dict[str, int]] = {"software": {}, "hardware": {}}
     mismatches = 0
+    doorbells = {mode: 2 * len(launches) for mode, launches in bench.launches.items()}  # a load and a launch each
     for mode, launches in bench.launches.items():
         tell("comparing", phase=phase, mode=mode, kernels=len(launches))
         spent, since = 0, machine.now()
@@ -178,4 +185,7 @@ def compare(device: Device, machine: TimedMachine, model: Model, phase: str, siz
         cycles["software"][mode] = spent
         cycles["hardware"][mode] = bench.hardware(mode)
         mismatches += bench.mismatches()
-    return {"phase": phase, "kernels": kernels, "cycles": cycles, "mismatches": mismatches}
+        if mode == "fused":
+            fused = measure.kernel(device, bench.programs[launches[-1].program], "fused_ho", phase)
+            kernels.append(fused | {"name": f"{phase} layer"})
+    return {"phase": phase, "kernels": kernels, "cycles": {**cycles, "doorbells": doorbells}, "mismatches": mismatches}

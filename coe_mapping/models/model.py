@@ -5,7 +5,7 @@ turn (i, i + head_size / 2) are put into that order on reading, which changes no
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,19 @@ class Model:
         for name in self.tensors:
             if name not in self.config.shapes():
                 raise ModelError(f"tensor {name} has no place in the model")
+
+    def first(self, layers: int) -> "Model":
+        """The model with only its first ``layers`` decoder layers.
+
+        Raises:
+            ModelError: it has fewer.
+        """
+        if not 1 <= layers <= self.config.layers:
+            raise ModelError(
+                f"{layers} layers cannot be run of a model of {self.config.layers}: ask for 1 to that many"
+            )
+        config = replace(self.config, layers=layers)
+        return Model(config, {name: self.tensors[name] for name in config.shapes()})
 
     @property
     def head(self) -> str:

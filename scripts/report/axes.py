@@ -1,5 +1,6 @@
 """Scales from values to pixels, their ticks, and the frame of a chart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
@@ -71,3 +72,13 @@ def svg(width: float, height: float, says: str, *parts: str) -> Markup:
         aria_label=says,
     )
     return element("div", picture, class_="scroll")
+
+
+def apart(wanted: Mapping[str, float], least: float) -> dict[str, float]:
+    """Heights of labels, moved down where they would touch."""
+    out: dict[str, float] = {}
+    below = float("-inf")
+    for name, height in sorted(wanted.items(), key=lambda each: each[1]):
+        below = max(height, below + least)
+        out[name] = below
+    return out

@@ -57,7 +57,7 @@ class Answer:
     prompt: str = ""
     text: str = ""
     truth: str = ""
-    correct: bool = False
+    correct: bool | None = None  # None: not compared
 
 
 @dataclass(frozen=True)
@@ -184,25 +184,18 @@ class Cost:
 
     Attributes:
         running: cycles in which a kernel runs. gaps: those in between.
-        launches: kernels run. doorbells: commands of the host that the machine waits for.
-        measured: from the timeline; otherwise kernels' cycles, and a launch latency a doorbell.
+        launches: kernels run.
+        measured: from the timeline; otherwise kernels' cycles, and a launch latency each; a command list has one.
     """
 
     running: float
     gaps: float
     launches: int
-    doorbells: int
     measured: bool
 
     @property
     def total(self) -> float:
         return self.running + self.gaps
-
-    def at(self, latency: float, of_machine: float) -> float:
-        """Cycles if the machine's launch latency were another."""
-        waits = self.doorbells - 1 if self.measured else self.doorbells  # a timeline begins with its first launch
-        fixed = max(self.running, self.total - waits * of_machine)
-        return fixed + self.doorbells * latency
 
 
 def running(lane: Sequence[Launch]) -> int:
@@ -215,7 +208,7 @@ def running(lane: Sequence[Launch]) -> int:
 
 
 def costs(found: Result, phase: str) -> dict[str, Cost]:
-    """The cost of every mode that ran in ``phase``. A hardware-orchestrated schedule has one doorbell.
+    """The cost of every mode that ran in ``phase``.
 
     Of one layer, where ``layer_cycles`` has it both ways; of all that ran otherwise.
     """
@@ -234,7 +227,7 @@ def costs(found: Result, phase: str) -> dict[str, Cost]:
             gaps = (1 if mode == "fused_ho" else launches) * int(found.machine.launch_latency or 0)
         else:
             continue
-        out[mode] = Cost(work, gaps, launches, 1 if mode == "fused_ho" else launches, bool(lane))
+        out[mode] = Cost(work, gaps, launches, bool(lane))
     return out
 
 
@@ -243,13 +236,13 @@ def _of_a_layer(found: Result, phase: str, layer: Mapping[str, Mapping[str, int]
     unfused = [each for each in found.kernels if (each.phase, each.mode) == (phase, "unfused")]
     fused = [each for each in found.kernels if each.mode == "fused_so" and each.name == f"{phase} layer"]
     ways = {
-        "unfused": (unfused, layer["hardware"]["unfused"], 1),
-        "fused_so": (fused, layer["software"]["fused"], len(fused)),
-        "fused_ho": (fused, layer["hardware"]["fused"], 1),
+        "unfused": (unfused, layer["hardware"]["unfused"]),
+        "fused_so": (fused, layer["software"]["fused"]),
+        "fused_ho": (fused, layer["hardware"]["fused"]),
     }
     out = {}
-    for mode, (kernels, total, doorbells) in ways.items():
+    for mode, (kernels, total) in ways.items():
         work = sum(each.cycles or 0 for each in kernels)
         if work:
-            out[mode] = Cost(work, max(0, total - work), len(kernels), doorbells, True)
+            out[mode] = Cost(work, max(0, total - work), len(kernels), True)
     return out

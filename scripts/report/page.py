@@ -7,6 +7,7 @@ from typing import Any
 from scripts.report import speedups, tables
 from scripts.report.data import Kernel, Result, result
 from scripts.report.floorplan import floorplan
+from scripts.report.latency import latency
 from scripts.report.markup import Markup, element, join, of
 from scripts.report.roofline import roofline
 from scripts.report.stalls import stalls
@@ -50,7 +51,7 @@ def sections(found: Result) -> list[tuple[str, Markup]]:
         ("Kernels", tables.kernels(found)),
         ("Speed-ups", join([speedups.parts(found, phase) for phase in found.phases])),
         ("Timeline", join([timeline(found, phase) for phase in found.phases])),
-        ("Launch latency", speedups.latency(found)),
+        ("Launch latency", latency(found)),
         ("Roofline", roofline(found)),
         ("Floorplan", folded(found.fused, lambda kernel: floorplan(kernel, found.machine))),
         ("Stall causes", folded(found.fused, stalls)),

@@ -3,10 +3,9 @@
 Williams, Waterman, Patterson, "Roofline: an insightful visual performance model", CACM 2009.
 """
 
-from scripts.report.axes import Scale, bottom, label, left, line, svg
+from scripts.report.axes import Scale, apart, bottom, label, left, line, svg
 from scripts.report.data import MODES, PHASES, Kernel, Machine, Result, ordered
 from scripts.report.markup import Markup, element, join, of, percent
-from scripts.report.speedups import apart
 
 WIDTH, BASE, TOP = 1010, 400, 44
 ACROSS = (56.0, WIDTH - 190.0)

@@ -1,23 +1,15 @@
-"""The speed-ups, what they are made of, and how they move with the launch latency."""
+"""The speed-ups, and what they are made of."""
 
 from collections.abc import Mapping
 
-from scripts.report.axes import Scale, bottom, label, left, line, svg
+from scripts.report.axes import Scale, bottom, label, svg
 from scripts.report.data import MODES, Cost, Result, costs
 from scripts.report.markup import Markup, count, element, join, of, storage, times
 
 WIDTH, GUTTER, BAR, STEP = 1010, 196, 20, 34
-POINTS = 48
-REACH = 10
-"""The curves go to so many times the machine's launch latency."""
 
 PAIRS = {"fused": ("unfused", "fused_so"), "hardware orchestration": ("fused_so", "fused_ho")}
 """What a speed-up compares: before, and after."""
-
-
-def ratio(found: Mapping[str, Cost], what: str) -> float | None:
-    before, after = (found.get(mode) for mode in PAIRS[what])
-    return before.total / after.total if before and after and after.total else None
 
 
 def parts(found: Result, phase: str) -> Markup:
@@ -105,70 +97,3 @@ def table(found: Result, modes: Mapping[str, Cost], phase: str) -> Markup:
         rows.append(element("tr", element("th", cells[0], scope="row"), *(element("td", each) for each in cells[1:])))
     head = element("thead", element("tr", *(element("th", each, scope="col") for each in heads)))
     return element("div", element("table", head, element("tbody", *rows)), class_="scroll")
-
-
-def latency(found: Result) -> Markup:
-    """The curves of every speed-up over the launch latency, one chart beside the other."""
-    here = found.machine.launch_latency
-    charts = []
-    for what in PAIRS if here else ():
-        curves = {phase: modes for phase in found.phases if ratio(modes := costs(found, phase), what)}
-        if curves:
-            charts.append(chart(found, what, curves, here or 0))
-    if not charts:
-        return Markup()
-    words = (
-        f"The further right, the slower the host: the preset's {of(here, 'cycle')} a launch is the dashed line. "
-        "Computed: launches \u00d7 latency + all other cycles; a hardware-orchestrated schedule is one launch. "
-        "Dots are the speed-ups that the simulation reports."
-    )
-    return join([element("p", words, class_="see"), element("div", *charts, class_="pair")])
-
-
-def curve(modes: Mapping[str, Cost], what: str, here: float, at: float) -> float:
-    before, after = (modes[mode] for mode in PAIRS[what])
-    return before.at(at, here) / (after.at(at, here) or 1)
-
-
-def chart(found: Result, what: str, curves: Mapping[str, Mapping[str, Cost]], here: float) -> Markup:
-    measured = found.source.get("speedup_fused" if what == "fused" else "speedup_ho") or {}
-    grid = [REACH * here * point / POINTS for point in range(POINTS + 1)]
-    lines = {phase: [curve(modes, what, here, at) for at in grid] for phase, modes in curves.items()}
-    highest = max(1.0, *(max(values) for values in lines.values()), *(float(each) for each in measured.values()))
-    width, base, top = 490, 262, 44
-    across = Scale(0, REACH * here, 40, width - 76)
-    up = Scale(0, 1.1 * highest, base, top)
-    drawn = [
-        bottom(across, base, top, "launch latency, cycles", 60),
-        left(up, across.start, across.end, f"speed-up of {'fusion' if what == 'fused' else what}, \u00d7"),
-        line(across.start, up(1), across.end, up(1), "one"),
-        line(across(here), top, across(here), base, "here"),
-    ]
-    ends = apart({phase: up(values[-1]) + 4 for phase, values in lines.items()}, 14)
-    for place, (phase, values) in enumerate(lines.items()):
-        points = " ".join(f"{across(at):.1f},{up(value):.1f}" for at, value in zip(grid, values, strict=True))
-        words = f"{phase}: {times(curve(curves[phase], what, here, here))} at {of(here, 'cycle')}"
-        drawn.append(
-            element(
-                "g",
-                element("title", words),
-                element("polyline", points=points, class_="curve"),
-                label(across.end + 6, ends[phase], phase, kind="strong"),
-                class_=f"series{place % 4}",
-            )
-        )
-        if phase in measured:
-            value = float(measured[phase])
-            dot = element("circle", cx=across(here), cy=up(value), r=4.5, class_="dot")
-            drawn.append(element("g", element("title", f"{phase}: {times(value)}"), dot, class_=f"series{place % 4}"))
-    return svg(width, base + 40, f"Speed-up of {what} over the launch latency", *drawn)
-
-
-def apart(wanted: Mapping[str, float], least: float) -> dict[str, float]:
-    """Heights of labels, moved down where they would touch."""
-    out: dict[str, float] = {}
-    below = float("-inf")
-    for name, height in sorted(wanted.items(), key=lambda each: each[1]):
-        below = max(height, below + least)
-        out[name] = below
-    return out

@@ -20,11 +20,11 @@ def headline(found: Result) -> Markup:
         note = f"{of(rows, 'row')} compared with the golden model" if rows is not None else "against the golden model"
         tiles.append(tile("bit-exact", "yes" if good else "NO", note, "good" if good else "bad"))
     if found.answers:
-        right = sum(answer.correct for answer in found.answers)
-        good = right == len(found.answers)
-        tiles.append(
-            tile("answers right", f"{right} of {len(found.answers)}", "against the truth", "good" if good else "bad")
-        )
+        compared = [answer.correct for answer in found.answers if answer.correct is not None]
+        good = all(compared)
+        kind = ("good" if good else "bad") if compared else None
+        value = f"{sum(compared)} of {len(compared)}" if compared else "not compared"
+        tiles.append(tile("answers right", value, "against the truth", kind))
     for key, what, note in (
         ("speedup_fused", "fused", "over unfused, one layer"),
         ("speedup_ho", "HO over SO", "hardware over software orchestration"),
@@ -58,14 +58,29 @@ def answers(found: Result) -> Markup:
             element("th", element("code", answer.prompt), scope="row"),
             element("td", element("code", answer.text)),
             element("td", element("code", answer.truth)),
-            element(
-                "td", "\u2713 right" if answer.correct else "\u2717 wrong", class_="good" if answer.correct else "bad"
-            ),
+            verdict(answer.correct),
         )
         for answer in found.answers
     ]
     words = "Every decoder layer behind these answers ran on the RTL; the truth is computed, not the model's."
+    layers = found.source.get("layers") or {}
+    if layers and layers["run"] < layers["of"]:
+        words = f"{truncated(layers['run'], layers['of'])} They all ran on the RTL."
     return join([element("p", words, class_="see"), table(("prompt", "text of the model", "truth", ""), rows, "words")])
+
+
+def truncated(layers: int, whole: int) -> str:
+    """Why a text is not compared with the truth."""
+    return (
+        f"Only the first {layers} of the {of(whole, 'layer')} of the checkpoint were run: the text is not that of the "
+        "whole model, and it is not compared with the truth."
+    )
+
+
+def verdict(correct: bool | None) -> Markup:
+    if correct is None:
+        return element("td", "not compared")
+    return element("td", "\u2713 right" if correct else "\u2717 wrong", class_="good" if correct else "bad")
 
 
 def kernels(found: Result) -> Markup:
