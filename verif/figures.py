@@ -77,6 +77,8 @@ DECLARED = (
     Figure("ho_speedup_decode", "times as fast as the host, command by command", ">=", 1.4, "make sim"),
     Figure("bandwidth_model_error_max", "of the RTL's cycles, any kernel", "<=", 0.10, "make sim"),
     Figure("sim_warm_s", "s, simulator built before", "<=", 180, "make sim"),
+    Figure("random_decoders", "decoder layers", ">=", 25, "make verify ONLY=mapping"),
+    Figure("random_decoder_mismatches", "of the layers run", "==", 0, "make verify ONLY=mapping"),
     Figure("golden_gemm_512_s", "s, median", "<", 2.0, "make bench ONLY=arith"),
 )
 

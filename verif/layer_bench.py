@@ -28,32 +28,36 @@ from golden_model.operators import ContractArithmetic
 
 Array = NDArray[Any]
 FUSED = "decoder layer"
+CACHES = {"keys": "key_cache", "values": "value_cache"}
 CUT_APART = ("key", "value")
 """Weights that the fused layer cuts as it cuts its queries, and the unfused for themselves."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Of a layer: ``tensors`` as regions hold them, by layout; ``expected``: the rows that come out."""
+    """Of a layer: ``tensors`` as regions hold them, by layout; ``expected``: the rows that come out, and ``caches``:
+    what the caches hold afterwards, (sequences, positions, heads, elements) by region."""
 
     unfused: UnfusedLayout
     fused: Layout
     tensors: Mapping[str, Array]
     expected: Array
+    caches: Mapping[str, Array]
 
 
-def data_of(device: Device, model: Model, layer: int, shape: LayerShape, past: int, seed: int) -> Data:
-    """Random hidden rows and a random past of ``past`` positions, through the golden model."""
+def data_of(device: Device, model: Model, layer: int, shape: LayerShape, past: Sequence[int], seed: int) -> Data:
+    """Random hidden rows, and a random past of so many positions for each sequence, through the golden model."""
     rng = np.random.default_rng(seed)
     config, arithmetic = model.config, ContractArithmetic(device.params.lanes)
     sequences, tokens = (shape.rows, 1) if shape.batch else (1, shape.rows)
-    unfused, fused = UnfusedLayout(device.params, shape), decoder_layer(device.params, shape).layout
+    unfused, fused = UnfusedLayout(device.params, shape), Layout(device.params, shape)
     graph = graph_of_layer(config, Workload(sequences, tokens, shape.positions), layer)
     x = rng.standard_normal((shape.rows, config.hidden)).astype(bfloat16)
-    places = np.tile(np.arange(past, past + tokens, dtype=np.int32), sequences)
+    places = np.concatenate([np.arange(first, first + tokens, dtype=np.int32) for first in past])
     caches = {t.name: np.zeros(t.shape, bfloat16) for t in graph.of_role(Role.STATE)}
     for cache in caches.values():
-        cache[:, :, :past] = rng.standard_normal(cache[:, :, :past].shape)
+        for old, first in zip(cache, past, strict=True):
+            old[:, :first] = rng.standard_normal(old[:, :first].shape)
     values = weights_of(model, arithmetic, unfused.cache_rows)
     tables = {name: values[name][: shape.positions] for name in (COSINES, SINES)}
     made = run_graph(graph, arithmetic, {**values, **tables, **caches, "hidden": x, POSITIONS: places})
@@ -68,9 +72,10 @@ def data_of(device: Device, model: Model, layer: int, shape: LayerShape, past: i
     }
     cut = image.layer_weights(fused, model, layer)
     tensors |= {f"fused {name}": cut[name] for name in CUT_APART}
-    for name, state in (("keys", "key_cache"), ("values", "value_cache")):
+    for name, state in CACHES.items():
         tensors[name] = _cache(unfused, caches[layer_tensor(layer, state)])
-    return Data(unfused, fused, tensors, made[layer_tensor(layer, "hidden")])
+    after = {name: made[layer_tensor(layer, name)].view(np.uint16).transpose(0, 2, 1, 3) for name in CACHES}
+    return Data(unfused, fused, tensors, made[layer_tensor(layer, "hidden")], after)
 
 
 def _cache(layout: Layout, cache: Array) -> Array:
@@ -86,23 +91,45 @@ class LayerBench:
     """A layer in the memory of a device, ready to be run either way.
 
     ``launches``: by mode, the launches of one pass through the layer.
+
+    Args:
+        past: positions that are in the caches already, of every sequence or of each.
+        modes: that are compiled.
+
+    Raises:
+        ParameterError: a kernel of one of the modes does not fit the machine.
     """
 
-    def __init__(self, device: Device, model: Model, shape: LayerShape, *, past: int, layer: int = 0, seed: int = 1):
+    def __init__(
+        self,
+        device: Device,
+        model: Model,
+        shape: LayerShape,
+        *,
+        past: int | Sequence[int],
+        modes: Sequence[str] = ("unfused", "fused"),
+        layer: int = 0,
+        seed: int = 1,
+    ) -> None:
         self.device, self.shape = device, shape
-        self.data = data_of(device, model, layer, shape, past, seed)
-        fused = decoder_layer(device.params, shape)
-        self.programs: dict[str, Compiled] = {FUSED: compile_program(device.params, fused.program, fused.bindings)}
-        for kernel in unfused_layer(device.params, shape):
+        self.programs: dict[str, Compiled] = {}
+        if "fused" in modes:
+            fused = decoder_layer(device.params, shape)
+            self.programs[FUSED] = compile_program(device.params, fused.program, fused.bindings)
+        for kernel in unfused_layer(device.params, shape) if "unfused" in modes else ():
             self.programs[kernel.name] = compile_program(device.params, kernel.program, kernel.bindings)
+        sequences = shape.rows if shape.batch else 1
+        firsts = [past] * sequences if isinstance(past, int) else past
+        self.data = data_of(device, model, layer, shape, firsts, seed)
         self._at = plan(device.params, list(self._needs())).addresses
         fused_at = {**self._at, **{name: self._at[f"fused {name}"] for name in CUT_APART}}
-        self.launches = {
+        launches = {
             "unfused": [Launch(name, self._at) for name in self.programs if name != FUSED],
             "fused": [Launch(FUSED, fused_at)],
         }
-        for name, tensor in self.data.tensors.items():
-            device.write(self._at[name], np.ascontiguousarray(tensor).view(np.uint8).reshape(-1))
+        self.launches = {mode: launches[mode] for mode in modes}
+        for name in self.data.tensors:
+            self._write(name)
         stored = {
             name: Stored(compiled, device.store_program(compiled.bitstream, self._at[f"program {name}"]))
             for name, compiled in self.programs.items()
@@ -125,15 +152,26 @@ class LayerBench:
         return self.device.machine.cycles - before
 
     def mismatches(self) -> int:
-        """Elements of the rows that came out that differ from the golden model's."""
+        """Elements of the rows that came out, and of the caches, that differ from the golden model's."""
         layout = self.data.unfused
         y = self.device.read(self._at["y"], layout.regions["y"].bytes).view(np.uint16)
         rows = y.reshape(layout.padded_rows, -1)[: self.shape.rows, : self.shape.hidden]
-        return int((rows != self.data.expected.view(np.uint16)).sum())
+        wrong = int((rows != self.data.expected.view(np.uint16)).sum())
+        for name, expected in self.data.caches.items():
+            held = self.device.read(self._at[name], self.data.tensors[name].nbytes).view(np.uint16)
+            sequences, positions, _, size = expected.shape
+            found = held.reshape(self.data.tensors[name].shape)[:sequences, :positions, :, :size]
+            wrong += int((found != expected).sum())
+        return wrong
 
     def _clear(self) -> None:
-        """Forgets the last result, so that nobody compares with it."""
+        """Forgets what the last pass left, so that nobody compares with it."""
         self.device.write(self._at["y"], np.zeros(self.data.unfused.regions["y"].bytes, np.uint8))
+        for name in CACHES:
+            self._write(name)
+
+    def _write(self, name: str) -> None:
+        self.device.write(self._at[name], np.ascontiguousarray(self.data.tensors[name]).view(np.uint8).reshape(-1))
 
     def _needs(self) -> Sequence[Need]:
         regions = {**self.data.unfused.regions}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from verif.campaign import Part
-from verif.campaigns import agcu, arith, launch, memory, network, pcu, pmu, socket
+from verif.campaigns import agcu, arith, launch, mapping, memory, network, pcu, pmu, socket
 
 
 def _socket() -> Sequence[Part]:
@@ -15,4 +15,5 @@ BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {
     "pmu": pmu.parts,
     "pcu": pcu.parts,
     "socket": _socket,
+    "mapping": mapping.parts,
 }
