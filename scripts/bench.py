@@ -18,7 +18,7 @@ from rich.table import Table
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16, FP32
 from hdl.arith.multiply_add import MultiplyAdd
-from scripts import bench_units
+from scripts import bench_mapping, bench_units
 from verif import figures, memory_figures, network_traffic, operands
 from verif.sim import compile_python
 from verif.sources import ROOT
@@ -95,8 +95,9 @@ def socket() -> Iterator[Row | bench_units.Speed]:
     print(network_traffic.summary(network_traffic.run()))
 
 
-BLOCKS: dict[str, Callable[[], Iterator[Row | bench_units.Speed]]] = {
+BLOCKS: dict[str, Callable[[], Iterator[Row | bench_units.Speed | bench_mapping.Found]]] = {
     "arith": arith,
+    "mapping": bench_mapping.mapping,
     "pcu": bench_units.pcu,
     "pmu": bench_units.pmu,
     "socket": socket,
@@ -112,6 +113,8 @@ def main() -> None:
     for row in (row for block in blocks for row in rows[block]):
         if isinstance(row, bench_units.Speed):
             table.add_row(row.what, f"{row.cycles_per_s:,.0f} cycles/s", row.note)
+        elif isinstance(row, bench_mapping.Found):
+            table.add_row(row.what, row.value, row.how)
         else:
             table.add_row(row.what, f"{row.seconds:.4f} s", row.peer, f"{row.peer_seconds:.4f} s", f"{row.ratio:.2f}")
     Console(width=None if Console().is_terminal else 150).print(table)

@@ -77,6 +77,17 @@ DECLARED = (
     Figure("ho_speedup_decode", "times as fast as the host, command by command", ">=", 1.4, "make sim"),
     Figure("bandwidth_model_error_max", "of the RTL's cycles, any kernel", "<=", 0.10, "make sim"),
     Figure("sim_warm_s", "s, simulator built before", "<=", 180, "make sim"),
+    Figure("map_demo_layer_s", "s, SmolLM2's layer", "<", 60, "make bench ONLY=mapping"),
+    Figure("network_loss", "of the cycles, by the bandwidth model", "<", 0.03, "make bench ONLY=mapping"),
+    Figure("units_used_share", "of PCUs or PMUs, prefill of 64", ">=", 0.80, "make bench ONLY=mapping"),
+    *(
+        Figure(name, unit, ">=", target, "make sim MODEL=<SmolLM2-135M-Instruct>")
+        for name, unit, target in (
+            ("decode_hbm_utilisation_smollm2", "of HBM bandwidth, a fused layer", 0.85),
+            ("prefill_peak_utilisation", "of the peak of all PCUs, 64 tokens", 0.50),
+            ("prefill_gemm_pcu_utilisation", "of the peak of the PCUs that multiply, 64 tokens", 0.85),
+        )
+    ),
     Figure("random_decoders", "decoder layers", ">=", 25, "make verify ONLY=mapping"),
     Figure("random_decoder_mismatches", "of the layers run", "==", 0, "make verify ONLY=mapping"),
     Figure("golden_gemm_512_s", "s, median", "<", 2.0, "make bench ONLY=arith"),

@@ -24,7 +24,8 @@ class Network:
                 self.sources[stream.fabric, sink].append((stream.fabric, stream.source))
                 self.sinks[stream.fabric, stream.source].append((stream.fabric, sink))
         self.cycles = _ways(params, routes)
-        self.average = 2 * (round(timing.reach * (params.rows + params.columns * params.tiles)) + 1)
+        links = round(timing.reach * (params.rows + params.columns * params.tiles))
+        self.average = 2 * max(0, links + 1)
         self.sent: dict[tuple[Fabric, Port], Curve] = {}
         self.taken: dict[tuple[Fabric, Port], Curve] = {}
 

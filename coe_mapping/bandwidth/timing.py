@@ -25,7 +25,7 @@ class Timing:
     agcu_scalar: int = 5  # a scalar or token at an AGCU to the request that waited for it
     memory_path: int = 14  # request to response besides the tier's latency: network both ways, controller
     store_cost: float = 2.25  # beats' time that a written beat takes: writes come in small batches between reads
-    reach: float = 0.25  # links from unit to unit where no routes are given, by rows and columns of the mesh
+    reach: float = 0.25  # links from unit to unit where no routes are given, by rows and columns of the mesh; -1: wires
     slack: int = 8  # beats between two units besides the FIFO of the second: its neighbours, switches
     command: int = 60  # a command of a list fetched and decoded: memory's latency and some 20 (docs/launch.md)
     load: int = 258  # a program load besides its words (docs/launch.md)
