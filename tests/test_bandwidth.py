@@ -191,6 +191,12 @@ def test_decode_of_a_real_model_is_bound_by_memory() -> None:
     assert predicted.ideal > 0.75 * predicted.cycles
 
 
+def test_prefill_of_a_real_model_reads_weights_less_often_than_rows_come() -> None:
+    """In lines; one line would take half as long again."""
+    predicted = predict(DEMO, decoder_layer(DEMO, replace(SMOLLM2, rows=64, batch=False)).program)
+    assert predicted.ideal > 0.22 * predicted.cycles
+
+
 def test_a_loop_of_unknown_length_is_refused() -> None:
     kernel = gemm_kernel(DEMO, 4, 16, 8)
     unit = kernel.program.units["product"]

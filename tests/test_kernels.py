@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from coe_mapping import ideal
+from coe_mapping.bandwidth import predict
 from coe_mapping.compile import compile_program
 from coe_mapping.graph.build import COSINES, POSITIONS, SINES, Workload
 from coe_mapping.graph.build import decoder_layer as graph_of_layer
@@ -17,8 +18,9 @@ from coe_mapping.graph.run import run_graph, weights_of
 from coe_mapping.kernels import image
 from coe_mapping.kernels.buffer import buffer
 from coe_mapping.kernels.builder import Builder, Rows
-from coe_mapping.kernels.decoder import Kernel, LayerShape, Shares, decoder_layer
+from coe_mapping.kernels.decoder import Kernel, LayerShape, Layout, Shares, decoder_layer
 from coe_mapping.kernels.dense import tiling, weight_stream
+from coe_mapping.kernels.layer import build_layer
 from coe_mapping.kernels.norm import row_order
 from coe_mapping.models.read import read_model
 from coe_mapping.program import Port
@@ -182,6 +184,9 @@ def test_a_fused_decoder_layer_is_right(
         ((1, 5), None),
         ((1, 13), Shares()),
         ((1, 13), Shares(inner=2, resident=frozenset({"value0", "output0", "gate0", "gate1", "up0", "down1"}))),
+        ((1, 13), Shares(lines=2)),
+        ((1, 9), Shares(lines=3, resident=frozenset({"value0", "gate0", "down0"}))),
+        ((8, 1), Shares(lines=2)),
         ((2, 1), None),
         ((3, 1), Shares(query=2, output=2, down=2, stacked=False)),
         ((5, 1), Shares(inner=2)),
@@ -191,6 +196,9 @@ def test_a_fused_decoder_layer_is_right(
         "prefill",
         "one PCU a product",
         "resident",
+        "two lines",
+        "three lines, resident",
+        "two lines of a batch",
         "decode",
         "head by head",
         "two blocks",
@@ -272,6 +280,23 @@ def test_a_spread_layer_has_a_place_and_routes_that_do_not_deadlock(
     compiled = compile_program(DEMO, kernel.program, kernel.bindings)
     used = sum(place.kind is Kind.PCU for place in compiled.placed.placement.values())
     assert used > 0.9 * len(floorplan(DEMO).of(Kind.PCU))
+
+
+def test_lines_read_the_weights_of_the_feed_forward_network_once_for_all_of_them() -> None:
+    """Two lines of two blocks each against one of four: half of the gate's, the up's and the last product's."""
+    layout = Layout(DEMO, LayerShape(*SMALL, 16, 32))
+    one, two = (predict(DEMO, build_layer(layout, Shares(lines=lines)).program) for lines in (1, 2))
+    weights = sum(t.tiles * t.k * t.slots for t in (layout.inner, layout.inner, layout.down))
+    assert one.beats - two.beats == 2 * weights
+    assert one.macs == two.macs
+
+
+def test_lines_that_do_not_share_out_the_blocks_are_refused() -> None:
+    layout = Layout(DEMO, LayerShape(*SMALL, 12, 32))
+    with pytest.raises(ParameterError, match="2 lines do not share out 3 blocks of rows evenly, with 1 PCUs each"):
+        build_layer(layout, Shares(lines=2))
+    with pytest.raises(ParameterError, match="3 lines do not share out 3 blocks of rows evenly, with 2 PCUs each"):
+        build_layer(layout, Shares(lines=3, inner=2))
 
 
 def test_several_sources_do_not_fill_several_blocks_of_one_buffer() -> None:

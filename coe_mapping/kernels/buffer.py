@@ -47,13 +47,14 @@ def buffer(
     *,
     in_order: bool = False,
     in_bytes: bool = False,
+    parts: int = 1,
 ) -> Port:
     """A PMU that holds ``blocks`` blocks of ``rows``; returns its output, which gives them in ``order``.
 
     A block is read when it is complete. Vectors are placed by their sequence ids, so several sources may fill it, and
     leave with them. With ``in_order`` they are placed one after the other instead, whatever their ids. Vectors placed
     beyond the elements of a block (where ``rows`` are wider than their pitch) are dropped. With ``in_bytes`` the ids
-    count bytes, not elements.
+    count bytes, not elements. With ``parts`` a block comes as so many smaller ones, each numbered from its own first.
 
     Raises:
         ParameterError: the blocks do not fit the PMU, or the order has more loops than it has counters; or several
@@ -63,7 +64,8 @@ def buffer(
         len(rows.sources) == 1 or rows.blocks == 1,
         f"{name}: {len(rows.sources)} sources fill {rows.blocks} blocks, and one may be a block ahead of another",
     )
-    program = buffer_program(b.params.pmu, name, rows, order, min(blocks, rows.blocks), in_order, in_bytes)
+    fit = min(blocks, rows.blocks)
+    program = buffer_program(b.params.pmu, name, rows, order, fit, in_order, in_bytes, parts)
     unit = b.add(name, program)
     b.vector(rows.sources, Port(unit), weight=rows.blocks * rows.vectors(b.lanes))
     return Port(unit)
@@ -103,7 +105,14 @@ def buffer_rows(pmu: PMUParams, rows: Rows) -> int:
 
 
 def buffer_program(
-    pmu: PMUParams, name: str, rows: Rows, order: Order, blocks: int, in_order: bool = False, in_bytes: bool = False
+    pmu: PMUParams,
+    name: str,
+    rows: Rows,
+    order: Order,
+    blocks: int,
+    in_order: bool = False,
+    in_bytes: bool = False,
+    parts: int = 1,
 ) -> PMUProgram:
     """The program of :func:`buffer`."""
     size = buffer_rows(pmu, rows)
@@ -122,10 +131,12 @@ def buffer_program(
     tile_row = 1 if order.columns else None
     halved = (immediate(AddressOp.SHIFT_RIGHT, 0, 0, 1),) if in_bytes else ()
     region = Region(0, size)
+    arriving = loops(block=rows.blocks, part=parts, vector=count // parts)
+    steps = {"part": rows.elements // parts, "vector": pmu.lanes if in_order else 0}
     write = Pipeline(
         region=region,
-        counters=loops(block=rows.blocks, vector=count).addresses({"vector": pmu.lanes} if in_order else {}),
-        registers=(Register(counters=(1,)) if in_order else Register(sequence=True),),
+        counters=arriving.addresses(steps),
+        registers=(Register(counters=(1, 2), sequence=not in_order),),
         stages=(*halved, *striped),
         tile_row=tile_row,
         buffer=1,

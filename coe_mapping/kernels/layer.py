@@ -5,7 +5,8 @@ blocks of as many as a PCU has stages.
 
 Products are shared out to several PCUs. Rows of a single block may meet in a stage buffer again, wherever they come
 from. Of several blocks each source may be at another, so the shares of the gate stay apart: each has its own buffer,
-which feeds its own part of k of the last product, and the sums go on from PCU to PCU.
+which feeds its own part of k of the last product, and the sums go on from PCU to PCU. Or the PCUs share out the rows:
+lines from the gate to the last product, each at another block, with the same weights, which so are read less often.
 """
 
 from collections.abc import Sequence
@@ -88,6 +89,11 @@ class _Layer:
         self.heads = layout.heads if shares.stacked else replace(layout.heads, stacked=1)
         self.apart = self.blocks > 1 and shares.inner > 1
         """Shares of the gate stay apart."""
+        require(
+            shares.lines == 1 or (shares.inner == shares.down == 1 and self.blocks % shares.lines == 0),
+            f"decoder: {shares.lines} lines do not share out {self.blocks} blocks of rows evenly, with "
+            f"{max(shares.inner, shares.down)} PCUs each",
+        )
         self.together = self.blocks == 1 and layout.query.width == layout.shape.heads * layout.head_pitch
         """One unit turns queries and keys."""
         self.slotted = self.group <= layout.params.pcu.interleave
@@ -108,7 +114,7 @@ class _Layer:
         again = self._input(drained=False).sources[0] if self.blocks > 1 else None
         attended = self._attention(self._norm("attention_norm", x, drained=self.slotted, again=again))
         middle = self._with_residual("output", attended, "x", x)
-        self._output(self._feed_forward(middle))
+        self._feed_forward(middle)
         for name, agcu in self.streams.programs().items():
             self.b.add(name, agcu)
         for source, sink in self.streams.scalar_joins():
@@ -126,14 +132,14 @@ class _Layer:
         ways = {"query": s.query, "key": s.key, "value": s.key, "output": s.output, "gate": s.inner, "up": s.inner}
         cuts: dict[str, list[tuple[Tiling, int, int]]] = {}
         for name, count in ways.items():
-            part = self.layout.weights[name].columns(count)
+            part = self._in_line(self.layout.weights[name].columns(count), name)
             cuts[name] = [(part, i * part.width, 0) for i in range(count)]
         if self.apart:
             widths = [(part.width, column) for part, column, _ in cuts["gate"]]
             require(widths[-1][1] < down.k, f"decoder: {down.k} inner elements leave nothing for share {len(widths)}")
             cuts["down"] = [(replace(down, k=min(width, down.k - k)), 0, k) for width, k in widths]
         else:
-            part = down.columns(s.down)
+            part = self._in_line(down.columns(s.down), "down")
             cuts["down"] = [(part, i * part.width, 0) for i in range(s.down)]
         traffic = [
             (part.tiles * part.k * part.slots * (1 if f"{name}{i}" in s.resident else part.blocks), name, i)
@@ -147,6 +153,10 @@ class _Layer:
         if self.blocks > 1:
             self._take_turns()
         return {name: [made[name, i] for i in range(len(parts))] for name, parts in cuts.items()}
+
+    def _in_line(self, t: Tiling, name: str) -> Tiling:
+        """What a PCU does of the blocks of rows."""
+        return replace(t, blocks=t.blocks // self.shares.lines) if name in ("gate", "up", "down") else t
 
     def _take_turns(self) -> None:
         """Weights that are read once are read in the order in which they are needed, two at a time, so that those which
@@ -394,21 +404,49 @@ class _Layer:
                 if product_name not in EARLY:
                     self.streams.hold(port, self.streams.loaded(cached))
 
-    def _feed_forward(self, middle: Rows) -> Rows:
+    def _feed_forward(self, middle: Rows) -> None:
+        """The second half of the layer, its results stored."""
         normed = self._norm("feed_forward_norm", self._for_norm(middle), drained=self.slotted)
+        if self.shares.lines > 1:
+            for number in range(self.shares.lines):
+                self._line(number, normed, middle)
+            return
         x = self._operands("feed_forward", normed, ("gate", "up"))["gate"]
         width = self.layout.inner.width
         gate = self._columns("gate", x, pitch=width, function=Function.SILU)
         up = self._columns("up", x, pitch=width)
         if self.apart:
-            return self._chained(gate, up, middle)
+            self._output(self._chained(gate, up, middle))
+            return
         if len(gate.sources) > 1:
             gate, up = self._by_rows("gate", gate), self._by_rows("up", up)
             order = row_order(gate, self.lanes)
         else:
             order = _drained(self.layout.inner, width)
         gated = multiply(self.b, "gated", gate, up, order)
-        return self._with_residual("down", gated, "middle", middle)
+        self._output(self._with_residual("down", gated, "middle", middle))
+
+    def _line(self, number: int, normed: Rows, middle: Rows) -> None:
+        """Block ``number`` of every ``lines`` blocks, from the gate to the store; its buffers take all of these."""
+        lines, pmu = self.shares.lines, self.layout.params.pmu
+        (gate,), (up,), (down,) = (self.products[name] for name in ("gate", "up", "down"))
+
+        def own(name: str, rows: Rows, order: Order, blocks: int = 2) -> Port:
+            all_lines = replace(rows, blocks=rows.blocks // lines, group=rows.group * lines)
+            mine = replace(order, offset=number * rows.elements)
+            return buffer(self.b, name, all_lines, mine, blocks, parts=lines)
+
+        width = self.layout.inner.width
+        x = own(f"feed_forward.x{number}", normed, gate.tiling.operand(normed.pitch))
+        left = product(self.b, f"gate{number}", gate.tiling, x, gate.weights, pitch=width, function=Function.SILU)
+        right = product(self.b, f"up{number}", up.tiling, x, up.weights, pitch=width)
+        gated = multiply(self.b, f"gated{number}", left, right, _drained(gate.tiling, width))
+        operand = buffer(self.b, f"down{number}.x", gated, down.tiling.operand(width))
+        fit = pmu.rows // buffer_rows(pmu, replace(middle, group=middle.group * lines))
+        residual = own(f"middle.residual{number}", middle, down.tiling.initial(middle.pitch), max(min(fit, DEEPEST), 2))
+        pitch = self.layout.down.width
+        sums = product(self.b, f"down{number}", down.tiling, operand, down.weights, pitch=pitch, initial=residual)
+        self._store(sums.sources[0], down, pitch, number)
 
     def _for_norm(self, middle: Rows) -> Rows:
         """As :meth:`_input`, from one source."""
@@ -447,14 +485,17 @@ class _Layer:
         return sums
 
     def _output(self, y: Rows) -> None:
-        row = y.pitch * ELEMENT_BYTES
         shares = self.products["down"][-len(y.sources) :]
         for source, share in zip(y.sources, shares, strict=True):
-            t = share.tiling
-            strides = {"block": y.group * row, "tile": t.slots * self.beat, "slot": self.beat, "row": row}
-            pattern = Pattern(self._region("y"), t.results, strides, offset=share.column * ELEMENT_BYTES)
-            data, _ = self.streams.store(pattern)
-            self.b.vector(source, data, weight=t.results.count)
+            self._store(source, share, y.pitch)
+
+    def _store(self, source: Port, share: Share, pitch: int, line: int = 0) -> None:
+        t, row = share.tiling, pitch * ELEMENT_BYTES
+        block = t.group * row
+        strides = {"block": self.shares.lines * block, "tile": t.slots * self.beat, "slot": self.beat, "row": row}
+        offset = line * block + share.column * ELEMENT_BYTES
+        data, _ = self.streams.store(Pattern(self._region("y"), t.results, strides, offset=offset))
+        self.b.vector(source, data, weight=t.results.count)
 
 
 def _drained(t: Tiling, pitch: int) -> Order:

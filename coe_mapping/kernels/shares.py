@@ -12,6 +12,8 @@ class Shares:
         key: of the keys, and as many of the values.
         inner: of the gate, and as many for what is gated.
         down: of the last product. Where rows come in several blocks, one for each of ``inner``.
+        lines: of several blocks of rows, PCUs of each of the gate, what is gated, and the last product, that work on a
+            block each with the same weights, which are read once for all of them; with ``inner`` 1.
         stacked: of a batch, attention works on the query heads that share a key head at once, and a unit more divides
             their sums; else head by head.
         resident: shares of products, ``gate0`` for instance, whose weights PMUs hold for the whole kernel; the others
@@ -23,5 +25,6 @@ class Shares:
     output: int = 1
     inner: int = 1
     down: int = 1
+    lines: int = 1
     stacked: bool = True
     resident: frozenset[str] = frozenset()

@@ -60,13 +60,16 @@ def _shares(layout: Layout, pcus: int) -> Iterator[Shares]:
         [n for n in range(1, min(t.tiles, pcus) + 1) if t.tiles % n == 0]
         for t in (layout.query, layout.key, layout.output, layout.inner, layout.down)
     )
-    ways = (query, key, output, inner, down) if single else (one, one, one, inner, one)
-    for q, k, o, i, d in product(*ways):
-        last, gates = (d, 1) if single else (i, i)
+    lines = one if single else [n for n in range(1, layout.heads.blocks + 1) if layout.heads.blocks % n == 0]
+    ways = (query, key, output, inner, down, one) if single else (one, one, one, inner, one, lines)
+    for q, k, o, i, d, n in product(*ways):
+        if i > 1 and n > 1:
+            continue
+        last, gates = (d, 1) if single else (i * n, i * n)
         for stacked in {True, not layout.shape.batch}:
             heads = layout.heads if stacked else replace(layout.heads, stacked=1)
-            if q + 2 * k + o + 2 * i + last + gates - 1 + OTHERS - heads.one_by_one <= pcus:
-                yield Shares(q, k, o, i, d, stacked)
+            if q + 2 * k + o + 2 * i * n + last + gates - 1 + OTHERS - heads.one_by_one <= pcus:
+                yield Shares(q, k, o, i, d, n, stacked)
 
 
 def _issues(layout: Layout, shares: Shares) -> float:
@@ -75,8 +78,8 @@ def _issues(layout: Layout, shares: Shares) -> float:
     stages = [
         first,
         _cycles(layout, layout.output, shares.output),
-        _cycles(layout, layout.inner, shares.inner),
-        _cycles(layout, layout.down, shares.down if layout.heads.blocks == 1 else shares.inner),
+        _cycles(layout, layout.inner, shares.inner * shares.lines),
+        _cycles(layout, layout.down, shares.down if layout.heads.blocks == 1 else shares.inner * shares.lines),
     ]
     return sum(stages) + (layout.heads.blocks - 1) * max(stages)
 
