@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from coe_mapping.assembler.pcu import PCUProgram, Systolic
 from coe_mapping.bandwidth import Prediction, Timing, predict
 from coe_mapping.bitstream import encode
 from coe_mapping.compile import Compiled, compile_program
@@ -19,7 +18,7 @@ from hdl.floorplan import Kind, floorplan
 from hdl.params import DEMO
 from hdl.unit_map import unit_map
 from verif import figures
-from verif.measure import macs_per_cycle, units_used
+from verif.measure import macs_per_cycle, multiplying, units_used
 
 SMOLLM2, SMALL = (576, 9, 3, 64, 1536, 1e-5), (64, 4, 2, 16, 128, 1e-5)
 """Hidden, heads, key heads, head, inner, epsilon."""
@@ -64,12 +63,6 @@ class Mapped:
         """Of cycles, to the network."""
         return self.predicted.cycles / self.joined.cycles - 1
 
-    @property
-    def multiplying(self) -> int:
-        """PCUs that do products."""
-        units = self.kernel.program.units.values()
-        return sum(isinstance(unit, PCUProgram) and isinstance(unit.body, Systolic) for unit in units)
-
 
 def mapped(shape: LayerShape) -> Mapped:
     """Shares out, builds, places, routes and assembles a layer."""
@@ -102,6 +95,7 @@ def mapping() -> Iterator[Found]:
     yield Found("decode_hbm_utilisation_smollm2", f"{share:.0%}", "predicted, not the figure")
     peak = prefill.predicted.macs / macs_per_cycle(DEMO) / prefill.predicted.cycles
     yield Found("prefill_peak_utilisation", f"{peak:.0%}", "predicted, not the figure")
-    own = peak * len(floorplan(DEMO).of(Kind.PCU)) / prefill.multiplying
-    how = f"predicted, not the figure; {prefill.multiplying} PCUs multiply"
+    count = multiplying(prefill.compiled)
+    own = peak * len(floorplan(DEMO).of(Kind.PCU)) / count
+    how = f"predicted, not the figure; {count} PCUs multiply"
     yield Found("prefill_gemm_pcu_utilisation", f"{own:.0%}", how)

@@ -6,6 +6,7 @@ from coe_mapping.bandwidth import predict
 from coe_mapping.kernels.gemm import gemm_kernel
 from hdl.params import DEMO
 from scripts.bench_mapping import JOINED, LAYERS, mapped
+from verif.measure import multiplying
 
 
 def test_wires_take_no_time_and_an_average_network_some() -> None:
@@ -20,5 +21,8 @@ def test_a_mapped_layer_uses_what_its_program_has_and_is_slower_than_joined_by_w
     assert layer.share == pytest.approx(min(used.count("PCU"), used.count("PMU")) / 24)
     assert 0 < layer.loss < 0.1
     before_attention, scores_and_values, output = 3, 2, 1
-    assert layer.multiplying == before_attention + scores_and_values + output + 3 * layer.kernel.shares.inner
+    assert (
+        multiplying(layer.compiled)
+        == before_attention + scores_and_values + output + 3 * layer.kernel.shares.inner * layer.kernel.shares.lines
+    )
     assert 0 < layer.seconds < 60

@@ -123,7 +123,10 @@ def run(machine: TimedMachine, options: Mapping[str, Any]) -> None:
         for mode, name in MODES.items()
         if name in task.modes
     ]
-    tell("result", runs=runs, layers=[compare(device, machine, model, phase, sizes) for phase in task.phases])
+    config = model.config
+    widths = [config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate]
+    layers = [compare(device, machine, model, phase, sizes) for phase in task.phases]
+    tell("result", runs=runs, layers=layers, widths=widths, rows={"prefill": sizes.prompt, "decode": sizes.batch})
 
 
 def generate(

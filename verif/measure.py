@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from coe_mapping.assembler.pcu import PCUProgram, Systolic
 from coe_mapping.bandwidth import predict
 from coe_mapping.compile import Compiled
 from coe_mapping.device import Device
@@ -47,6 +48,7 @@ def kernel(device: Device, compiled: Compiled, mode: str, phase: str) -> dict[st
         "hbm_bytes": moved,
         "mac_utilisation": predicted.macs / macs_per_cycle(params) / cycles,
         "hbm_utilisation": moved / hbm_bytes_per_cycle(params) / cycles,
+        "gemm_utilisation": predicted.macs / cycles / max(1, multiplying(compiled)) / cells(params),
         "units_used": units_used(compiled),
     }
 
@@ -84,6 +86,12 @@ def units_used(compiled: Compiled) -> dict[str, int]:
     return {kind.name.lower(): kinds.count(kind) for kind in (Kind.PCU, Kind.PMU, Kind.AGCU)}
 
 
+def multiplying(compiled: Compiled) -> int:
+    """PCUs that do products."""
+    units = compiled.placed.program.units.values()
+    return sum(isinstance(unit, PCUProgram) and isinstance(unit.body, Systolic) for unit in units)
+
+
 def hbm_bytes_per_cycle(params: RDUParams) -> float:
     """Bandwidth of all channels of HBM."""
     tier = params.memory.hbm
@@ -93,7 +101,12 @@ def hbm_bytes_per_cycle(params: RDUParams) -> float:
 
 def macs_per_cycle(params: RDUParams) -> int:
     """Peak of all PCUs of a socket."""
-    return len(floorplan(params).of(Kind.PCU)) * params.lanes * params.pcu.stages
+    return len(floorplan(params).of(Kind.PCU)) * cells(params)
+
+
+def cells(params: RDUParams) -> int:
+    """Multiply-adds a cycle of a PCU."""
+    return params.lanes * params.pcu.stages
 
 
 def _words(device: Device, place: Place) -> dict[str, int]:

@@ -18,7 +18,7 @@ from hdl.errors import ParameterError
 from hdl.floorplan import COMPUTE, Kind, floorplan
 from hdl.params import RDUParams
 
-CANDIDATES = 3
+CANDIDATES = 5
 """Ways to share out the work that are predicted."""
 
 SAMPLES, PASSES = 400, 12
