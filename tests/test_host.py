@@ -16,7 +16,7 @@ from hdl.params import TEST
 from hdl.unit_map import unit_map
 from verif.benches.host import MEMORY_BYTES, NOWHERE, AxiError, Rig, WordBench, machine
 from verif.benches.host_load import LoadRig
-from verif.sim import Model, compile_python
+from verif.sim import Model, compile_python, run_bench
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,11 @@ def test_every_register_allows_what_its_description_says_and_nothing_else(rig: R
             assert rig.axi.read(offset) == kept
     with pytest.raises(AxiError, match="SLVERR"):
         rig.axi.read(4 * len(REGISTERS))
+
+
+def test_the_port_works_under_the_master_of_cocotbext_axi() -> None:
+    """Registers, window and commands, several accesses under way at once, random pauses on every channel."""
+    run_bench("verif.benches.host_axi")
 
 
 def test_the_machine_says_what_it_is(rig: Rig) -> None:
