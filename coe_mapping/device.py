@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coe_mapping.bitstream import Argument, Bitstream, argument_words, encode
 from coe_mapping.commands import command, command_list
 from golden_model.agcu import Memory
-from golden_model.fabric import FabricError
+from golden_model.fabric import Data, End, FabricError
 from golden_model.launch import Error, Sequencer
 from golden_model.socket import Socket
 from hdl.floorplan import COMPUTE, Place
@@ -141,10 +141,15 @@ class Device:
 
 
 class GoldenMachine:
-    """The golden socket behind the golden launch sequencer."""
+    """The golden socket behind the golden launch sequencer.
+
+    ``streams``: what left every output of a unit in the kernel that ran last, in the order in which units ran; empty
+    after one that failed.
+    """
 
     def __init__(self, params: RDUParams) -> None:
         self.params = params
+        self.streams: dict[End, Data] = {}
         self._tiers: Memory = {
             0: np.zeros(params.memory.hbm.capacity, np.uint8),
             1: np.zeros(params.memory.ddr.capacity, np.uint8),
@@ -182,8 +187,9 @@ class GoldenMachine:
                 active |= {number for i, number in enumerate(places) if bits >> i & 1}
         words = {slot.number: committed[slot.number] for slot in mine if slot.kind is not None}
         words = {n: w for n, w in words.items() if n in active or slots[n].kind not in COMPUTE}
+        self.streams = {}
         try:
-            self._socket.run(words, frozenset(active))
+            self.streams = self._socket.run(words, frozenset(active))
         except FabricError as error:
             if error.fault is None:
                 raise

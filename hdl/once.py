@@ -43,12 +43,17 @@ class Once(wiring.Component):
 
 def once(make: Callable[..., wiring.Component], *arguments: Any, **options: Any) -> Any:
     """``make(*arguments, **options)``, emitted once; it must have registers that are reset."""
-    key = f"{make.__module__}.{make.__qualname__}{arguments!r}{sorted(options.items())!r}"
-    name = f"{make.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    name = once_name(make, *arguments, **options)
     if name not in _made:
         _made[name] = make(*arguments, **options)
         _files[name] = Path(inspect.getfile(make))
     return Once(name, _made[name])
+
+
+def once_name(make: Callable[..., wiring.Component], *arguments: Any, **options: Any) -> str:
+    """The module that :func:`once` stands for with the same arguments."""
+    key = f"{make.__module__}.{make.__qualname__}{arguments!r}{sorted(options.items())!r}"
+    return f"{make.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
 def source_file(name: str) -> Path:

@@ -12,7 +12,7 @@ from cocotb.clock import Clock
 from cocotb.task import resume
 from cocotb.triggers import ReadWrite, Timer
 
-from verif.models.backdoor import Bytes, in_bench
+from verif.models.backdoor import Bytes, in_bench, simulator
 
 PERIOD_NS = 10
 
@@ -60,6 +60,9 @@ class CocotbModel:
 
     def memory(self, region: str) -> Bytes:
         return in_bench(region)
+
+    def library(self) -> Any:
+        return simulator()
 
     def _settle(self) -> None:
         self._wait(0)

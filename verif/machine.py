@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from coe_mapping.registers import Registers
+from golden_model.fabric import Data, End
 from golden_model.launch import Error
 from hdl.clock_gate import CELL
 from hdl.host.errors import ErrorCode
@@ -10,12 +11,14 @@ from hdl.host.format import COMMAND_WORDS
 from hdl.memory.channel import Tier
 from hdl.params import RDUParams
 from hdl.unit_map import unit_map
+from verif import taps
 from verif.benches.host import AxiLite
 from verif.models import SOURCES
 from verif.models.backdoor import Bytes
 from verif.models.board import Board
 from verif.models.memory import JITTER_BITS, region_name
 from verif.sim import Ports, SimulationError, compile_python
+from verif.taps import Taps
 
 BLOCKS = ("node", "sleeping_pcu", "memorysystem")
 """Modules of a board that are compiled once each."""
@@ -24,9 +27,10 @@ STALL_LIMIT = 20_000
 """Cycles without a beat of memory or a start after which a kernel counts as stuck."""
 
 
-def compiled_board(params: RDUParams, *, waves: bool | None = None) -> Ports:
-    """A board under PyVerilator."""
-    return compile_python(Board(params), f"board_{params.name}", sources=(*SOURCES, CELL), blocks=BLOCKS, waves=waves)
+def compiled_board(params: RDUParams, *, tapped: bool = False, waves: bool | None = None) -> Ports:
+    """A board under PyVerilator; ``tapped``: one that records all streams between units (:mod:`verif.taps`)."""
+    sources = (*SOURCES, CELL, *(taps.sources(params) if tapped else ()))
+    return compile_python(Board(params), f"board_{params.name}", sources=sources, blocks=BLOCKS, waves=waves)
 
 
 class RTLMachine:
@@ -34,6 +38,7 @@ class RTLMachine:
 
     Args:
         model: its board; by default under PyVerilator.
+        tapped: records all streams between units; for a ``model`` that was built with taps.
         jitter: a mask 2**n - 1: memory commands wait up to so many cycles more, by ``seed``.
         poll: cycles between two looks at the status, while the host waits.
     """
@@ -43,13 +48,14 @@ class RTLMachine:
         params: RDUParams,
         model: Ports | None = None,
         *,
+        tapped: bool = False,
         jitter: int = 0,
         seed: int = 1,
         waves: bool | None = None,
         poll: int = 200,
     ) -> None:
-        self.params, self.poll = params, poll
-        self.model: Ports = model or compiled_board(params, waves=waves)
+        self.params, self.poll, self.tapped = params, poll, tapped
+        self.model: Ports = model or compiled_board(params, tapped=tapped, waves=waves)
         self.cycles = 0
         self.reset(jitter=jitter, seed=seed)
 
@@ -58,11 +64,21 @@ class RTLMachine:
         self.model["shake"] = seed << JITTER_BITS | jitter
         self.model.reset(4)
         self.registers = Registers(AxiLite(self.model))
+        if self.tapped:
+            self.streams()
 
     def tier(self, number: int) -> Bytes:
         return self.model.memory(region_name(Tier(number)))
 
     def execute(self, commands: Sequence[Sequence[int]]) -> Error | None:
+        self.send(commands)
+        while not self.registers.fields("STATUS")["idle"]:
+            self._wait()
+        self.cycles = self.now()
+        return self._error()
+
+    def send(self, commands: Sequence[Sequence[int]]) -> None:
+        """Commands from the host, which does not wait for them."""
         for words in commands:
             while not self.registers.fields("STATUS")["room"]:
                 self._wait()
@@ -70,10 +86,17 @@ class RTLMachine:
             for i, word in enumerate(words):
                 self.registers.write(f"COMMAND_{i}", word)
             self.registers.write("DOORBELL")
-        while not self.registers.fields("STATUS")["idle"]:
-            self._wait()
-        self.cycles = self.now()
-        return self._error()
+
+    def streams(self) -> dict[End, Data]:
+        """What left every unit since the last call or reset, which forgets it.
+
+        Raises:
+            ParameterError: the machine has no taps.
+        """
+        recorded = Taps(self.params, self.model.library())
+        streams = recorded.streams()
+        recorded.clear()
+        return streams
 
     def status(self, unit: int, count: int) -> list[int]:
         return [self.peek(unit, 128 + i) for i in range(count)]

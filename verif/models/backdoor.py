@@ -34,7 +34,12 @@ def region(library: Any, name: str) -> Bytes:
 
 def in_bench(name: str) -> Bytes:
     """The bytes of a region, from within a cocotb bench on Verilator."""
-    return region(ctypes.CDLL(None), name)
+    return region(simulator(), name)
+
+
+def simulator() -> Any:
+    """From within a cocotb bench: the simulator process, for C functions of its sources."""
+    return ctypes.CDLL(None)
 
 
 def flip(data: Bytes, masks: Bytes, word: int, bit: int, width: int) -> None:

@@ -38,6 +38,7 @@ class Ports(Protocol):
     def until(self, port: str, cycles: int) -> bool: ...
     def reset(self, cycles: int = 1) -> None: ...
     def memory(self, region: str) -> NDArray[np.uint8]: ...
+    def library(self) -> Any: ...
 
 
 def compile_python(
@@ -169,8 +170,12 @@ class Model:
         Raises:
             ParameterError: the design has no memory region of that name.
         """
-        self._sim.eval()  # enters this model's context, in which the region is looked up
-        return backdoor.region(self._lib, region)
+        return backdoor.region(self.library(), region)
+
+    def library(self) -> Any:
+        """The shared object, for C functions of ``sources``; this model is the one they find entered."""
+        self._sim.eval()
+        return self._lib
 
     def stream(self, operands: Packed, gaps: NDArray[np.integer[Any]] | None = None) -> Packed:
         """Drives one packed operand a cycle into an arithmetic unit (``en``, ``i``, ``o``) and returns its results.
