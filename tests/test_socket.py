@@ -15,10 +15,14 @@ from coe_mapping.kernels.gemm import GemmKernel, gemm_kernel
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16
 from hdl.arith.special_tables import Function
+from hdl.floorplan import floorplan
 from hdl.host.errors import ErrorCode
 from hdl.params import TEST
 from verif import random_programs
 from verif.machine import RTLMachine
+from verif.resets import Activity, interrupt
+from verif.socket_copy import copy_through_socket
+from verif.stream_differences import first_difference
 
 PROGRAM, SCRATCH = 0x40000, 0x60000
 ADDRESSES = {"x": 0x1000, "weights": 0x2000, "y": 0x8000}
@@ -26,7 +30,8 @@ ADDRESSES = {"x": 0x1000, "weights": 0x2000, "y": 0x8000}
 
 @pytest.fixture(scope="module")
 def machine() -> RTLMachine:
-    return RTLMachine(TEST)
+    """With taps: random programs compare their streams too, and this file builds one simulation."""
+    return RTLMachine(TEST, tapped=True)
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,55 @@ def test_a_damaged_bitstream_is_refused_and_a_good_one_accepted_afterwards(
     assert np.array_equal(run(device, c, ADDRESSES), run(Device(GoldenMachine(TEST), SCRATCH), c, ADDRESSES))
 
 
-def test_30_random_programs_leave_the_memory_of_the_golden_socket(machine: RTLMachine, seed: int) -> None:
+def test_a_unit_configured_otherwise_is_the_one_that_is_reported(machine: RTLMachine, seed: int) -> None:
+    """The golden socket runs one program, the RTL one that differs in a PCU's special function."""
+    cases = [case(np.random.default_rng(seed), 3, 7, 5, function) for function in (Function.SILU, Function.TANH)]
+    ours, others = (c.compiled.bitstream.units for c in cases)
+    changed = [number for number, words in ours.items() if others[number] != words]
+    assert len(changed) == 1
+    golden = GoldenMachine(TEST)
+    machine.reset()
+    for each, c in zip((golden, machine), cases, strict=True):
+        run(Device(each, SCRATCH), c, ADDRESSES)
+    found = first_difference(golden.streams, machine.streams())
+    assert found is not None
+    assert (found.end.unit, found.index) == (floorplan(TEST).units[changed[0]], 0)
+    assert found.golden != found.rtl
+
+
+def test_a_load_from_another_address_is_reported_at_its_agcu_and_where_memory_differs(
+    machine: RTLMachine, rng: np.random.Generator
+) -> None:
+    c, golden = case(rng, 3, 7, 5), GoldenMachine(TEST)
+    machine.reset()
+    machine.tier(0)[:] = 0
+    for each in (golden, machine):
+        run(Device(each, SCRATCH), c, ADDRESSES)
+    random_programs.compare(golden, machine)
+    elsewhere = {**ADDRESSES, "weights": ADDRESSES["weights"] + TEST.beat_bytes * TEST.memory.granule}
+    device = Device(machine, SCRATCH)
+    device.launch(device.store_program(c.compiled.bitstream, PROGRAM), c.compiled.at(elsewhere))
+    with pytest.raises(random_programs.MemoryDifferenceError, match=r"memory differs at 0x.* differs first") as error:
+        random_programs.compare(golden, machine)
+    agcu = c.compiled.arguments["weights"][0].unit
+    assert error.value.origin is not None
+    assert error.value.origin.end.unit == floorplan(TEST).units[agcu]
+
+
+def test_a_reset_within_a_load_a_kernel_or_a_copy_leaves_a_socket_that_runs_the_next_program(
+    machine: RTLMachine, seed: int
+) -> None:
+    first = seed % (1 << 16)
+    assert {interrupt(machine, first + k) for k in range(len(Activity))} == set(Activity)
+
+
+def test_a_copy_through_the_whole_socket_moves_every_byte_and_every_counter_agrees(machine: RTLMachine) -> None:
+    copy = copy_through_socket(machine, share_bytes=1 << 13)
+    assert copy.utilisation(TEST) >= 0.9
+
+
+def test_30_random_programs_leave_the_memory_and_the_streams_of_the_golden_socket(
+    machine: RTLMachine, seed: int
+) -> None:
     """Under random memory latency; a failure is shrunk to the simplest program that still fails."""
     assert random_programs.campaign(machine, 30, seed) == 30
