@@ -18,7 +18,8 @@ from rich.table import Table
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16, FP32
 from hdl.arith.multiply_add import MultiplyAdd
-from scripts import bench_mapping, bench_units
+from hdl.params import DEMO
+from scripts import bench_mapping, bench_socket, bench_units
 from verif import figures, memory_figures, network_traffic, operands
 from verif.sim import compile_python
 from verif.sources import ROOT
@@ -86,13 +87,15 @@ def arith() -> Iterator[Row | bench_units.Speed]:
 
 
 def socket() -> Iterator[Row | bench_units.Speed]:
-    """The back door of the memory models, both ways, beside a plain copy; the network's curves go to a file."""
+    """The back door of the memory models, both ways, beside a plain copy; the network's curves go to a file; how fast
+    a socket simulates."""
     data = np.zeros(256 << 20, np.uint8)
     seconds, copied = memory_figures.backdoor_256mib_s(), [_seconds(data.copy) for _ in range(RUNS)]
     figures.record("backdoor_256mib_s", round(seconds, 3))
     peer = statistics.median(copied)
     yield Row("256 MiB into a memory model and back", seconds, "NumPy copy, once", peer, seconds / peer)
     print(network_traffic.summary(network_traffic.run()))
+    yield from bench_socket.speeds(DEMO, record=True)
 
 
 BLOCKS: dict[str, Callable[[], Iterator[Row | bench_units.Speed | bench_mapping.Found]]] = {
