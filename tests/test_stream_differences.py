@@ -9,10 +9,10 @@ from golden_model.fabric import Data, End
 from golden_model.pmu import VectorBeats
 from hdl.errors import ParameterError
 from hdl.floorplan import Kind, floorplan
-from hdl.params import NANO, TEST
+from hdl.params import DEMO, NANO, TEST
 from hdl.rdn.config import Fabric
 from verif.stream_differences import first_difference
-from verif.taps import Taps
+from verif.taps import Taps, switch_of
 
 FIRST, SECOND = (floorplan(TEST).find(kind, 0, 1) for kind in (Kind.AGCU, Kind.PCU))
 VECTORS = End(FIRST, Fabric.VECTOR, 1)
@@ -101,3 +101,8 @@ def test_in_a_fabric_that_is_stuck_a_wrong_element_counts_before_a_missing_one()
 def test_a_simulation_without_taps_says_so() -> None:
     with pytest.raises(ParameterError, match="built without taps"):
         Taps(NANO, ctypes.CDLL(None)).streams()
+
+
+def test_a_tap_of_the_second_tile_stands_at_its_column_of_the_socket() -> None:
+    path = "TOP.board.socket.tile_1.module.node_2_3.module.node_2e0c69e9.scalar_switch.module.tap"
+    assert switch_of(DEMO, path) == (Fabric.SCALAR, 2, 7)

@@ -75,6 +75,14 @@ def _width(params: RDUParams, fabric: Fabric) -> int:
             return 1
 
 
+def switch_of(params: RDUParams, path: str) -> tuple[Fabric, int, int]:
+    """The fabric, row and column in the socket of the switch that the tap at ``path`` is bound to."""
+    found = _PATH.search(path)
+    assert found, f"a tap that is not at a switch: {path}"
+    tile, row, column = (int(number) for number in found.groups()[:3])
+    return Fabric[found[4].upper()], row, tile * params.columns + column
+
+
 @dataclass(frozen=True)
 class Taps:
     """The taps of one simulation; ``library`` is its shared library, entered."""
@@ -94,14 +102,11 @@ class Taps:
         """
         streams: dict[End, Data] = {}
         for path, records in self._records():
-            found = _PATH.search(path)
-            assert found, f"a tap at {path}"
-            tile, row, column = (int(number) for number in found.groups()[:3])
-            fabric = Fabric[found[4].upper()]
+            fabric, row, column = switch_of(self.params, path)
             for k, port in enumerate(local_inputs(self.params, fabric, column)):
                 mine = records[records[:, 0] == k, 1:]
                 if len(mine):
-                    place = floorplan(self.params).find(port.kind, row, tile * self.params.columns + column)
+                    place = floorplan(self.params).find(port.kind, row, column)
                     streams[End(place, fabric, port.index)] = self._data(fabric, mine)
         return streams
 
