@@ -1,6 +1,6 @@
 """A socket in RTL: programs are loaded and run, and leave the memory that the golden socket leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ml_dtypes
 import numpy as np
@@ -15,14 +15,15 @@ from coe_mapping.kernels.gemm import GemmKernel, gemm_kernel
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16
 from hdl.arith.special_tables import Function
-from hdl.floorplan import floorplan
+from hdl.floorplan import Kind, Place, floorplan
 from hdl.host.errors import ErrorCode
 from hdl.params import TEST
 from verif import random_programs
 from verif.machine import RTLMachine
 from verif.resets import Activity, interrupt
+from verif.sim import SimulationError
 from verif.socket_copy import copy_through_socket
-from verif.stream_differences import first_difference
+from verif.stream_differences import NOTHING, first_difference
 
 PROGRAM, SCRATCH = 0x40000, 0x60000
 ADDRESSES = {"x": 0x1000, "weights": 0x2000, "y": 0x8000}
@@ -162,6 +163,26 @@ def test_a_load_from_another_address_is_reported_at_its_agcu_and_where_memory_di
     agcu = c.compiled.arguments["weights"][0].unit
     assert error.value.origin is not None
     assert error.value.origin.end.unit == floorplan(TEST).units[agcu]
+
+
+def test_a_kernel_that_is_stuck_names_the_units_that_wait_and_the_stream_that_ended_early(
+    machine: RTLMachine, rng: np.random.Generator
+) -> None:
+    """The RTL lacks the routes of the vector switch at the PCU that multiplies, so what comes there is dropped."""
+    c, golden = case(rng, 3, 7, 5), GoldenMachine(TEST)
+    run(Device(golden, SCRATCH), c, ADDRESSES)
+    pcu = c.compiled.placed.placement["product"]
+    switch = floorplan(TEST).find(Kind.VECTOR_SWITCH, pcu.row, pcu.column).number
+    units = dict(c.compiled.bitstream.units)
+    units[switch] = [0] * len(units[switch])
+    cut = replace(c, compiled=replace(c.compiled, bitstream=replace(c.compiled.bitstream, units=units)))
+    machine.reset()
+    with pytest.raises(SimulationError, match=rf"the kernel is stuck; these units wait: .*{pcu}"):
+        run(Device(machine, SCRATCH), cut, ADDRESSES)
+    found = first_difference(golden.streams, machine.streams(), stuck=True)
+    assert found is not None
+    assert isinstance(found.end.unit, Place)
+    assert (found.end.unit.row, found.end.unit.column, found.rtl) == (pcu.row, pcu.column, NOTHING)
 
 
 def test_a_reset_within_a_load_a_kernel_or_a_copy_leaves_a_socket_that_runs_the_next_program(
