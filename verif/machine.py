@@ -11,14 +11,13 @@ from hdl.host.format import COMMAND_WORDS
 from hdl.memory.channel import Tier
 from hdl.params import RDUParams
 from hdl.unit_map import unit_map
-from verif import taps
 from verif.benches.host import AxiLite
 from verif.models import SOURCES
 from verif.models.backdoor import Bytes
 from verif.models.board import Board
 from verif.models.memory import JITTER_BITS, region_name
 from verif.sim import Ports, SimulationError, compile_python
-from verif.taps import Taps
+from verif.taps import Taps, tap_sources
 
 BLOCKS = ("node", "sleeping_pcu", "memorysystem")
 """Modules of a board that are compiled once each."""
@@ -29,7 +28,7 @@ STALL_LIMIT = 20_000
 
 def compiled_board(params: RDUParams, *, tapped: bool = False, waves: bool | None = None) -> Ports:
     """A board under PyVerilator; ``tapped``: one that records all streams between units (:mod:`verif.taps`)."""
-    sources = (*SOURCES, CELL, *(taps.sources(params) if tapped else ()))
+    sources = (*SOURCES, CELL, *(tap_sources(params) if tapped else ()))
     return compile_python(Board(params), f"board_{params.name}", sources=sources, blocks=BLOCKS, waves=waves)
 
 

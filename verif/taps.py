@@ -5,6 +5,7 @@ nothing where it was not asked for, and the simulation with taps is a build of i
 """
 
 import ctypes
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,13 +33,13 @@ PAYLOAD_WORDS = 17  # of a record, as in openrdu_tap.cpp
 _PATH = re.compile(r"tile_(\d+)\..*node_(\d+)_(\d+)\..*(vector|scalar|token)_switch")
 
 
-def sources(params: RDUParams) -> tuple[Path, ...]:
+def tap_sources(params: RDUParams) -> tuple[Path, ...]:
     """What a gated board of ``params`` is built with so that it has taps."""
     text = "\n".join(_bindings(params))
     file = tools.build_root() / f"taps_{params.name}-{cache.digest([text])}.sv"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(f".{id(text)}")
+        fresh = file.with_suffix(f".{os.getpid()}")
         fresh.write_text(text)
         fresh.replace(file)  # at once: others may be reading
     return (*MODELS, file)
