@@ -300,8 +300,8 @@ class LinkParams:
         require(1 <= self.links <= 8, f"link: {self.links} links of a socket is not in 1..8")
         require(
             4 * self.timeout <= self.patience < 1 << 32,
-            f"link: a patience of {self.patience} cycles is not in {4 * self.timeout}..2**32 - 1: it must leave time to "
-            f"send again four times, every {self.timeout} cycles, the timeout",
+            f"link: a patience of {self.patience} cycles is not in {4 * self.timeout}..2**32 - 1: it must leave time "
+            f"to send again four times, every {self.timeout} cycles, the timeout",
         )
 
 
