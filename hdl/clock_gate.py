@@ -55,7 +55,9 @@ def asleep(m: Module, outer: Any, inner: Any, awake: ValueLike) -> None:
     comes later for that; and a compiled simulator evaluates the logic behind the inputs once a cycle in which the unit
     is awake, not every time that one of them changes on its way to settling.
     """
-    gated_domain(m, "unit", awake)
+    stays = Signal(name="awake")
+    m.d.comb += stays.eq(awake | ResetSignal())
+    gated_domain(m, "unit", stays)
     m.domains.inputs = inputs = ClockDomain(local=True, reset_less=True)
     enable = awake | ResetSignal()
     m.submodules.input_gate = Instance("input_gate", i_clk=ClockSignal(), i_enable=enable, o_gated=inputs.clk)

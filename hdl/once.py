@@ -27,7 +27,9 @@ class Once(wiring.Component):
 
     def __init__(self, name: str, component: wiring.Component) -> None:
         self.name, self.component = name, component
-        component._MustUse__silence = True  # kept text needs no elaboration
+        for part in (component, *vars(component).values()):
+            if isinstance(part, wiring.Component):
+                part._MustUse__silence = True  # kept text needs no elaboration
         self.latency = getattr(component, "latency", None)
         super().__init__(component.signature)
 

@@ -8,6 +8,7 @@ import pytest
 from coe_mapping.assembler.agcu import Access, AGCUProgram, Event, Load, Segment, assemble
 from hdl.agcu.agcu import AGCU
 from hdl.agcu.config import Error, Status, agcu_layout
+from hdl.clock_gate import CELL
 from hdl.config import STATUS_BASE
 from hdl.errors import ParameterError
 from hdl.params import NANO, TEST, RDUParams
@@ -19,6 +20,12 @@ from verif.sim import compile_python, run_bench
 def test_100_random_programs_equal_the_golden_model_under_random_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EXAMPLES, "100")
     run_bench("verif.benches.agcu", test="random_programs")
+
+
+def test_an_agcu_that_sleeps_equals_one_that_does_not_in_every_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXAMPLES, "30")
+    bench = "verif.benches.agcu"
+    run_bench(bench, name="agcu_pair", parameters={"gated": True}, test="random_programs", sources=[CELL])
 
 
 def test_directed_programs_copy_gather_scatter_fault_halt_fence_and_load_words() -> None:

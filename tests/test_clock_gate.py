@@ -4,10 +4,13 @@ import numpy as np
 
 from coe_mapping.assembler.pcu import assemble
 from hdl.clock_gate import AWAKE_CYCLES, CELL, Sleeper
+from hdl.config import word_count
 from hdl.params import PCUParams
 from hdl.pcu.pcu import PCU
+from hdl.rdn.config import TokenSizes, token_layout
+from hdl.rdn.tokens import TokenSwitch
 from verif import pcu_kernels as kernels
-from verif.loaded import Twins
+from verif.loaded import Pair, Twins
 from verif.sim import Model, compile_python
 
 PARAMS = PCUParams(lanes=2, stages=1, fifo_depth=2)
@@ -47,3 +50,27 @@ def test_a_pcu_behind_clock_gates_equals_one_without_in_every_cycle(rng: np.rand
                 model.tick(AWAKE_CYCLES + int(rng.integers(1, 40)))
                 assert not model["differs"], f"program {program}: an output differs from that of the unit without gates"
                 assert model["outputs"] > before, f"program {program} gave nothing: nothing was compared"
+
+
+def test_a_token_switch_that_sleeps_equals_one_that_does_not_in_every_cycle(rng: np.random.Generator) -> None:
+    """Tokens in bursts with quiet between them, under configurations drawn anew."""
+    sizes = TokenSizes(wires=3, locals_in=4, locals_out=4)
+    pair = Pair(TokenSwitch(sizes), Sleeper(TokenSwitch(sizes)))
+    model = compile_python(pair, "token_switch_pair", sources=[CELL])
+    model.reset()
+    ports = {f"side_in__{side}": 3 for side in range(4)} | {"local_in": 4}
+    left = 0
+    for _ in range(30):
+        choices = rng.integers(0, 1 << 32, word_count(token_layout(sizes)))
+        configure(model, [int(word) for word in choices])
+        for burst in rng.integers(1, 12, 6):
+            for _ in range(burst):
+                for port, width in ports.items():
+                    model[port] = int(rng.integers(0, 1 << width))
+                model.tick()
+                left += model["local_out"] != 0
+            for port in ports:
+                model[port] = 0
+            model.tick(int(rng.integers(1, 3 * AWAKE_CYCLES)))
+    assert not model["differs"]
+    assert left > 100, "hardly a token arrived: nothing was compared"

@@ -7,6 +7,7 @@ import pytest
 
 from coe_mapping.assembler.pmu import Counter, Event, Pipeline, PMUProgram, Region, Register, assemble
 from hdl import ecc
+from hdl.clock_gate import CELL
 from hdl.config import STATUS_BASE
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.config import Error, Side, Status
@@ -23,6 +24,14 @@ MEMORIES = public(sizes())
 def test_200_random_programs_equal_the_golden_model_under_random_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EXAMPLES, "200")
     run_bench(BENCH, test="random_programs", public=MEMORIES)
+
+
+def test_a_pmu_that_sleeps_equals_one_that_does_not_in_every_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXAMPLES, "40")
+    memories = public(sizes(), "unit.one")
+    run_bench(
+        BENCH, name="pmu_pair", parameters={"gated": True}, test="random_programs", public=memories, sources=[CELL]
+    )
 
 
 def test_directed_programs_equal_numpy_and_keep_their_rates() -> None:

@@ -1,7 +1,8 @@
 """A design under cocotb with the face of a :class:`verif.sim.Model`, for code that blocks.
 
 Such code runs in a thread (``cocotb.task.bridge``), and simulated time stands still unless it ticks. So the driver of a
-socket, and everything above it, is the same under cocotb as without.
+socket, and everything above it, is the same under cocotb as without. A change from thread to thread costs as much as
+some cycles of a socket: what is driven waits for the next one, and a wait for a port is one.
 """
 
 from typing import Any
@@ -10,7 +11,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from cocotb.clock import Clock
 from cocotb.task import resume
-from cocotb.triggers import ReadWrite, Timer
+from cocotb.triggers import First, ReadWrite, Timer, ValueChange
+from cocotb.utils import get_sim_time
 
 from verif.models.backdoor import Bytes, in_bench, simulator
 
@@ -25,7 +27,8 @@ class CocotbModel:
 
     def __init__(self, dut: Any, component: wiring.Component) -> None:
         self._dut, self._component = dut, component
-        self._settled = True
+        self._handles: dict[str, Any] = {}
+        self._driven: dict[str, int] = {}
 
     async def start(self) -> None:
         """Drives every input to zero and starts the clock; nothing of Python runs at its edges."""
@@ -37,21 +40,18 @@ class CocotbModel:
         await Timer(1, "ns")
 
     def __getitem__(self, port: str) -> int:
-        if not self._settled:
-            self._settle()
-        return int(getattr(self._dut, port).value)
+        if self._driven:
+            self._wait(0)
+        return int(self._handle(port).value)
 
     def __setitem__(self, port: str, value: int) -> None:
-        self._set(port, value)
-        self._settled = False
+        self._driven[port] = value
 
     def tick(self, cycles: int = 1) -> None:
-        self._wait(PERIOD_NS * 1000 * cycles)
-        self._settled = True
+        self._wait(cycles)
 
-    def until(self, port: str, cycles: int) -> bool:
-        self._settled = True
-        return bool(self._until(port, cycles))
+    def until(self, port: str, cycles: int, after: int = 0) -> bool:
+        return bool(self._until(port, cycles, after))
 
     def reset(self, cycles: int = 1) -> None:
         self["rst"] = 1
@@ -64,25 +64,32 @@ class CocotbModel:
     def library(self) -> Any:
         return simulator()
 
-    def _settle(self) -> None:
-        self._wait(0)
-        self._settled = True
+    def _handle(self, port: str) -> Any:
+        if port not in self._handles:
+            self._handles[port] = getattr(self._dut, port)
+        return self._handles[port]
 
-    @resume
-    async def _set(self, port: str, value: int) -> None:
-        getattr(self._dut, port).value = value
-
-    @resume
-    async def _wait(self, picoseconds: int) -> None:
-        await (Timer(picoseconds, "ps") if picoseconds else ReadWrite())
-
-    @resume
-    async def _until(self, port: str, cycles: int) -> bool:
-        """All in one go: every change between the threads costs more than a cycle."""
+    async def _settle(self) -> None:
+        for port, value in self._driven.items():
+            self._handle(port).value = value
+        self._driven.clear()
         await ReadWrite()
-        handle = getattr(self._dut, port)
-        for _ in range(cycles):
-            if handle.value:
-                return True
-            await Timer(PERIOD_NS, "ns")
-        return False
+
+    @resume
+    async def _wait(self, cycles: int) -> None:
+        await self._settle()
+        if cycles:
+            await Timer(PERIOD_NS * cycles, "ns")
+
+    @resume
+    async def _until(self, port: str, cycles: int, after: int) -> bool:
+        """Sleeps until the port moves, and then to just behind the next falling edge."""
+        await self._settle()
+        handle, since = self._handle(port), get_sim_time("ns")
+        if not handle.value:
+            await First(ValueChange(handle), Timer(PERIOD_NS * cycles, "ns"))
+            await Timer(PERIOD_NS - (get_sim_time("ns") - since) % PERIOD_NS, "ns")
+        there = bool(handle.value)
+        if there and after:
+            await Timer(PERIOD_NS * after, "ns")
+        return there

@@ -34,33 +34,54 @@ class Loaded(wiring.Component):
         return m
 
 
+class Pair(wiring.Component):
+    """Two units of the same ports under the same inputs; the outputs are those of ``other``.
+
+    ``differs``: in some cycle an output of one was not what it was of the other.
+    """
+
+    def __init__(self, one: Any, other: Any) -> None:
+        self.one, self.other = one, other
+        super().__init__({**dict(one.signature.members.items()), "differs": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.one, m.submodules.other = self.one, self.other
+        leaves = [[*unit.signature.flatten(unit)] for unit in (self.one, self.other)]
+        own = {path: Value.cast(value) for path, _, value in self.signature.flatten(self)}
+        apart = []
+        for (path, member, one), (_, _, other) in zip(*leaves, strict=True):
+            first, second, mine = Value.cast(one), Value.cast(other), own[path]
+            if member.flow is In:
+                m.d.comb += [first.eq(mine), second.eq(mine)]
+            else:
+                m.d.comb += mine.eq(second)
+                apart.append(first != second)
+        with m.If(Cat(apart).any()):
+            m.d.sync += self.differs.eq(1)
+        return m
+
+
 class Twins(wiring.Component):
-    """Two units of the same ports fed alike, with random gaps and back-pressure: ``differs`` once an output does.
+    """A :class:`Pair` of PCUs or PMUs fed with random gaps and back-pressure: ``differs`` once an output does.
 
     ``outputs`` counts the beats that left one of them.
     """
 
     def __init__(self, one: Any, other: Any) -> None:
-        self.one, self.other = one, other
+        self.pair = Pair(one, other)
         super().__init__({**CONTROL, "differs": Out(1), "outputs": Out(SCALAR_BITS), "done": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.one, m.submodules.other = self.one, self.other
+        m.submodules.pair = pair = self.pair
         feed = Signal()
         m.d.sync += feed.eq(self.feed)
         random = _random(m, C(1))
-        chances = random.rotate_left(31) & feed.replicate(64)
-        seen: list[Value] = []
-        for unit in (self.one, self.other):
-            _drive(m, self, unit, random, chances)
-            outputs = [value for _, member, value in unit.signature.flatten(unit) if member.flow is Out]
-            seen.append(Cat(Value.cast(value) for value in outputs))
-        with m.If(seen[0] != seen[1]):
-            m.d.sync += self.differs.eq(1)
-        leaves = [port.valid & port.ready for port in (*self.one.vector_out, *self.one.scalar_out)]
+        _drive(m, self, pair, random, random.rotate_left(31) & feed.replicate(64))
+        leaves = [port.valid & port.ready for port in (*pair.vector_out, *pair.scalar_out)]
         m.d.sync += self.outputs.eq(self.outputs + sum(leaves, start=C(0)))
-        m.d.comb += self.done.eq(self.one.done)
+        m.d.comb += [self.done.eq(pair.done), self.differs.eq(pair.differs)]
         return m
 
 

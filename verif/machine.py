@@ -19,7 +19,10 @@ from verif.models.memory import JITTER_BITS, region_name
 from verif.sim import Ports, SimulationError, compile_python
 from verif.taps import Taps, tap_sources
 
-BLOCKS = ("node", "sleeping_pcu", "memorysystem")
+BLOCKS = (
+    *("sleeping_pcu", "sleeping_pmu", "sleeping_agcu", "sleepingswitch", "sleeping_token_switch"),
+    "memorysystem",
+)
 """Modules of a board that are compiled once each."""
 
 STALL_LIMIT = 20_000

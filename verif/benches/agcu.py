@@ -18,10 +18,12 @@ from golden_model import agcu as golden
 from golden_model.pmu import VectorBeats
 from hdl.agcu.agcu import AGCU
 from hdl.agcu.config import Cause, Status, fault_layout
+from hdl.clock_gate import Sleeper
 from hdl.config import STATUS_BASE
 from hdl.params import TEST, AGCUParams, MemoryParams, PCUParams, PMUParams, RDUParams
 from verif.benches.agcu_memory import MemoryResponder, Range
 from verif.forall import forall, stalls
+from verif.loaded import Pair
 from verif.sim.runner import bench_parameters
 from verif.strategies.agcu import LONGEST, TIERS, Case, cases
 from verif.streams import Bench, Stalls
@@ -34,10 +36,14 @@ Tick = Callable[[], None]
 
 
 class LoopedAGCU(wiring.Component):
-    """An AGCU whose tokens in ``loop`` go straight back in, with a count of the tokens it sent and of its dones."""
+    """An AGCU whose tokens in ``loop`` go straight back in, with a count of the tokens it sent and of its dones.
 
-    def __init__(self, params: RDUParams) -> None:
-        self.params, self.unit = params, AGCU(params)
+    ``gated``: one that sleeps, beside one that does not; ``differs`` once an output of theirs does.
+    """
+
+    def __init__(self, params: RDUParams, gated: bool = False) -> None:
+        self.params, self.gated = params, gated
+        self.unit: Any = Pair(AGCU(params), Sleeper(AGCU(params))) if gated else AGCU(params)
         super().__init__(
             {
                 **dict(self.unit.signature.members.items()),
@@ -65,6 +71,8 @@ class LoopedAGCU(wiring.Component):
             self.quiet.eq(unit.quiet),
             self.fault.eq(unit.fault),
         ]
+        if self.gated:
+            m.d.comb += self.differs.eq(unit.differs)
         with m.If(self.start):
             m.d.sync += [self.dones.eq(0), *(count.eq(0) for count in self.tokens)]
         with m.Else():
@@ -85,8 +93,8 @@ def sizes(lanes: int = 4, granule: int = 4, **agcu: Any) -> RDUParams:
     )
 
 
-def design(**parameters: Any) -> LoopedAGCU:
-    return LoopedAGCU(sizes(**parameters))
+def design(gated: bool = False, **parameters: Any) -> LoopedAGCU:
+    return LoopedAGCU(sizes(**parameters), gated)
 
 
 class AGCUBench:
@@ -95,6 +103,7 @@ class AGCUBench:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.dut = bench, bench.dut
         settings: Any = bench_parameters()
+        self.gated = bool(settings.pop("gated", False))
         self.params = sizes(**settings)
         self.memory = MemoryResponder(bench, self.params)
         self.edge = FallingEdge(bench.dut.clk)
@@ -212,6 +221,7 @@ class AGCUBench:
         tokens = [int(self.dut.tokens.value) >> COUNT_BITS * i & 0xFFFF for i in range(self.params.agcu.TOKENS)]
         assert tokens == list(expected.tokens), f"tokens sent {tokens}, expected {expected.tokens}"
         assert int(self.dut.dones.value) == 1
+        assert not (self.gated and int(self.dut.differs.value)), "an output is not that of the unit that never sleeps"
         served = self.memory.served
         counts = [await self.status(word) for word in COUNTED]
         kinds = ([b for b in served if not b.write], [b for b in served if b.write])

@@ -271,7 +271,10 @@ class AxiError(RuntimeError):
 
 
 class AxiLite:
-    """AXI4-Lite master on a model: a transport for :class:`~coe_mapping.registers.Registers`."""
+    """AXI4-Lite master on a model: a transport for :class:`~coe_mapping.registers.Registers`.
+
+    An answer is seen in the cycle in which it is taken; the next transaction may begin in it.
+    """
 
     PATIENCE = 20_000  # cycles
 
@@ -283,27 +286,23 @@ class AxiLite:
         model = self.model
         model["axi__awaddr"], model["axi__wdata"], model["axi__wstrb"] = address, value, strobe
         model["axi__awvalid"] = model["axi__wvalid"] = 1
-        self._until("axi__awready")
-        model.tick()
+        self._until("axi__awready", after=1)
         model["axi__awvalid"] = model["axi__wvalid"] = 0
         self._until("axi__bvalid")
         self._check(model["axi__bresp"], f"write to {address:#x}")
-        model.tick()
 
     def read(self, address: int) -> int:
         model = self.model
         model["axi__araddr"], model["axi__arvalid"] = address, 1
-        self._until("axi__arready")
-        model.tick()
+        self._until("axi__arready", after=1)
         model["axi__arvalid"] = 0
         self._until("axi__rvalid")
         value = model["axi__rdata"]
         self._check(model["axi__rresp"], f"read of {address:#x}")
-        model.tick()
         return value
 
-    def _until(self, port: str) -> None:
-        if not self.model.until(port, self.PATIENCE):
+    def _until(self, port: str, after: int = 0) -> None:
+        if not self.model.until(port, self.PATIENCE, after):
             raise TimeoutError(f"{port} stayed low for {self.PATIENCE} cycles")
 
     def _check(self, response: int, what: str) -> None:

@@ -24,12 +24,14 @@ from coe_mapping.assembler.pmu import (
 from golden_model import ecc
 from golden_model import pmu as golden
 from golden_model.pmu import VectorBeats
+from hdl.clock_gate import Sleeper
 from hdl.config import STATUS_BASE
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.config import Error, Status
 from hdl.pmu.pmu import PMU
 from verif import pmu_coverage
 from verif.forall import forall
+from verif.loaded import Pair
 from verif.sim.runner import bench_parameters
 from verif.strategies.pmu import LONGEST, Case, Order, cases
 from verif.streams import Bench, Stalls
@@ -44,10 +46,14 @@ NOTHING = VectorBeats(np.zeros((0, 1), np.uint16), np.zeros(0, np.int64))
 
 
 class LoopedPMU(wiring.Component):
-    """A PMU whose tokens in ``loop`` go straight back in, with a count of the tokens it sent and of its dones."""
+    """A PMU whose tokens in ``loop`` go straight back in, with a count of the tokens it sent and of its dones.
 
-    def __init__(self, params: PMUParams) -> None:
-        self.params, self.unit = params, PMU(params)
+    ``gated``: one that sleeps, beside one that does not; ``differs`` once an output of theirs does.
+    """
+
+    def __init__(self, params: PMUParams, gated: bool = False) -> None:
+        self.params, self.gated = params, gated
+        self.unit: Any = Pair(PMU(params), Sleeper(PMU(params))) if gated else PMU(params)
         super().__init__(
             {
                 **dict(self.unit.signature.members.items()),
@@ -71,6 +77,8 @@ class LoopedPMU(wiring.Component):
             self.token_out.eq(unit.token_out),
             self.done.eq(unit.done),
         ]
+        if self.gated:
+            m.d.comb += self.differs.eq(unit.differs)
         with m.If(self.start):
             m.d.sync += [self.dones.eq(0), *(count.eq(0) for count in self.tokens)]
         with m.Else():
@@ -84,13 +92,13 @@ def sizes(**parameters: Any) -> PMUParams:
     return PMUParams(**{"lanes": 4, "rows": 32, "groups": 4, "alu_stages": 4, "fifo_depth": 4, **parameters})
 
 
-def design(**parameters: Any) -> LoopedPMU:
-    return LoopedPMU(sizes(**parameters))
+def design(gated: bool = False, **parameters: Any) -> LoopedPMU:
+    return LoopedPMU(sizes(**parameters), gated)
 
 
-def public(params: PMUParams) -> list[str]:
-    """The memories, for ``run_bench(public=...)``."""
-    return [f"unit.banks.bank_{b}.group_{g}" for b in range(params.lanes) for g in range(params.groups)]
+def public(params: PMUParams, unit: str = "unit") -> list[str]:
+    """The memories of the PMU at ``unit``, for ``run_bench(public=...)``; of one that is ``gated`` at ``unit.one``."""
+    return [f"{unit}.banks.bank_{b}.group_{g}" for b in range(params.lanes) for g in range(params.groups)]
 
 
 class PMUBench:
@@ -98,7 +106,9 @@ class PMUBench:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.dut = bench, bench.dut
-        self.params: PMUParams = sizes(**bench_parameters())
+        settings = bench_parameters()
+        self.gated = bool(settings.pop("gated", False))
+        self.params: PMUParams = sizes(**settings)
         self.edge = FallingEdge(bench.dut.clk)
 
     @classmethod
@@ -137,8 +147,9 @@ class PMUBench:
         group = row >> bank_shift & (params.groups - 1)
         inner = row & ((1 << bank_shift) - 1) | row >> (bank_shift + bits) << bank_shift
         store = np.zeros((params.lanes, params.rows), np.uint16)
+        unit = self.dut.unit.one if self.gated else self.dut.unit
         for b in range(params.lanes):
-            bank = getattr(self.dut.unit.banks, f"bank_{b}")
+            bank = getattr(unit.banks, f"bank_{b}")
             groups = [getattr(bank, f"group_{g}") for g in range(params.groups)]
             words = [int(groups[g][i].value) for g, i in zip(group, inner, strict=True)]
             store[b] = ecc.decode(words, ELEMENT_BITS).data if params.ecc else words
@@ -224,6 +235,7 @@ class PMUBench:
         flags = [Error.WRITE_RANGE * expected.out_of_range[0], Error.READ_RANGE * expected.out_of_range[1]]
         assert counts == [expected.writes, expected.reads, sum(flags)], f"writes, reads, errors: {counts}"
         assert int(self.dut.dones.value) == 1
+        assert not (self.gated and int(self.dut.differs.value)), "an output is not that of the unit that never sleeps"
 
 
 def payloads(beats: VectorBeats) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from hdl.errors import ParameterError, ToolError
 from hdl.verilog import emit
 from verif.models import backdoor
 from verif.sim import cache, tools, verilate, wrapper
+from verif.sim.blocks import split
 from verif.sim.wrapper import Port
 
 # One operand or result per row: (n,) for a port of at most 64 bits, (n, words) for a wider one.
@@ -35,7 +36,7 @@ class Ports(Protocol):
     def __getitem__(self, port: str, /) -> int: ...
     def __setitem__(self, port: str, value: int, /) -> None: ...
     def tick(self, cycles: int = 1) -> None: ...
-    def until(self, port: str, cycles: int) -> bool: ...
+    def until(self, port: str, cycles: int, after: int = 0) -> bool: ...
     def reset(self, cycles: int = 1) -> None: ...
     def memory(self, region: str) -> NDArray[np.uint8]: ...
     def library(self) -> Any: ...
@@ -66,11 +67,11 @@ def compile_python(
     """
     waves = waves_wanted() if waves is None else waves
     source = verilog_text(component, name)
-    hierarchy = verilate.blocks_of(source, blocks)
-    control = verilate.control_file(name, public, ports=False, blocks=hierarchy)
+    parted = split(source, name, blocks, sources, waves)
+    control = verilate.control_file(name, public, ports=False)
     settings = verilate.flags_of(waves)
     parts = [
-        source,
+        *parted.texts,
         control,
         *settings,
         *flags,
@@ -82,10 +83,11 @@ def compile_python(
 
     def build(folder: Path) -> None:
         verilog = folder / f"{name}.v"
-        verilog.write_text(source)
+        verilog.write_text(parted.around)
         main = folder / "wrapper.cpp"
+        ldflags = " ".join(["-shared", *map(str, parted.archives)])
         job = verilate.Job(
-            verilog, name, folder, f"{name}.so", main, tuple(flags), waves, "-shared", tuple(sources), hierarchy
+            verilog, name, folder, f"{name}.so", main, tuple(flags), waves, ldflags, (*sources, *parted.write(folder))
         )
         verilate.verilate(job, control)
         main.write_text(wrapper.text(name, wrapper.read_ports(folder / "Vtop.h")))
@@ -137,10 +139,11 @@ class Model:
         self._lib.openrdu_ticks(self._handle, ctypes.c_uint64(cycles))
         self._settled = True
 
-    def until(self, port: str, cycles: int) -> bool:
-        """Ticks until ``port`` is not zero, at most so often; whether it is."""
+    def until(self, port: str, cycles: int, after: int = 0) -> bool:
+        """Ticks until ``port`` is not zero, at most so often, and then ``after`` times; whether it is."""
         for _ in range(cycles):
             if self[port]:
+                self.tick(after)
                 return True
             self.tick()
         return False

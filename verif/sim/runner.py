@@ -23,6 +23,7 @@ from amaranth.lib import wiring
 
 from hdl.errors import ParameterError, ToolError
 from verif.sim import cache, tools, verilate
+from verif.sim.blocks import split
 from verif.sim.model import verilog_text, waves_wanted
 
 SIMULATORS = ("verilator", "icarus")
@@ -125,25 +126,27 @@ def _build_verilator(
     blocks: tuple[str, ...],
 ) -> list[str]:
     source = verilog_text(component, name)
-    hierarchy = verilate.blocks_of(source, blocks)
-    control = verilate.control_file(name, public, ports=True, blocks=hierarchy)
+    parted = split(source, name, blocks, sources, waves)
+    control = verilate.control_file(name, public, ports=True)
     flags = ("--vpi", "--timescale", "1ns/1ps")
     libraries = cocotb_tools.config.libs_dir
     main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
     ldflags = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
     if sources:
         ldflags += " -rdynamic"  # so that Python finds the functions of C++ sources
+    settings = [*verilate.flags_of(waves), *flags, *tools.versions(), *tools.make_variables(waves), ldflags]
+    ldflags = " ".join([*map(str, parted.archives), ldflags])
 
     def build(folder: Path) -> None:
         verilog = folder / f"{name}.v"
-        verilog.write_text(source)
-        job = verilate.Job(verilog, name, folder, f"{name}.sim", main, flags, waves, ldflags, sources, hierarchy)
+        verilog.write_text(parted.around)
+        everything = (*sources, *parted.write(folder))
+        job = verilate.Job(verilog, name, folder, f"{name}.sim", main, flags, waves, ldflags, everything)
         verilate.verilate(job, control)
         verilate.compile_and_link(job)
 
-    settings = [*verilate.flags_of(waves), *flags, *tools.versions(), *tools.make_variables(waves), ldflags]
     texts = [path.read_text() for path in sources]
-    folder = cache.built(name, [source, control, *settings, *texts], build)
+    folder = cache.built(name, [*parted.texts, control, *settings, *texts], build)
     return [str(folder / f"{name}.sim")]
 
 

@@ -29,7 +29,6 @@ class Job:
     waves: bool = False
     ldflags: str = ""
     sources: tuple[Path, ...] = ()  # Verilog and C++ that the design needs besides
-    blocks: tuple[str, ...] = ()  # modules that are compiled once each, and called for every instance
 
 
 def flags_of(waves: bool) -> tuple[str, ...]:
@@ -37,16 +36,8 @@ def flags_of(waves: bool) -> tuple[str, ...]:
     return (*FLAGS, *((f"--trace-{tools.wave_format()}",) if waves else ()))
 
 
-def blocks_of(source: str, prefixes: Sequence[str]) -> tuple[str, ...]:
-    """The modules of Verilog text ``source`` whose names begin with one of ``prefixes`` and an underscore."""
-    names = re.findall(r"^module (\w+)", source, re.MULTILINE)
-    return tuple(name for name in names if name.startswith(tuple(f"{prefix}_" for prefix in prefixes)))
-
-
-def control_file(top: str, public: Sequence[str], ports: bool, blocks: Sequence[str] = ()) -> str:
+def control_file(top: str, public: Sequence[str], ports: bool) -> str:
     """A Verilator control file that makes public the nets in ``public`` and, for VPI, the top's ports.
-
-    ``blocks``: modules compiled on their own; nothing inside them can be public.
 
     A net is named by its path below the top, ``fifo.level``; Amaranth names the module of an instance after its path.
     A memory belongs to the module that holds it.
@@ -59,7 +50,6 @@ def control_file(top: str, public: Sequence[str], ports: bool, blocks: Sequence[
         path, _, variable = net.rpartition(".")
         module = f"{top}.{path}" if path else top
         lines.append(f'public_flat_rd -module "{module}" -var "{variable}"')
-    lines += [f'hier_block -module "{block}"' for block in blocks]
     return "\n".join(lines) + "\n"
 
 
@@ -76,7 +66,6 @@ def verilate(job: Job, control: str) -> None:
         *("--cc", "--exe", "--prefix", "Vtop", "--top-module", job.top, "--Mdir", str(job.folder), "-o", job.output),
         *flags_of(job.waves),
         *job.flags,
-        *(["--hierarchical"] if job.blocks else []),
         *("-CFLAGS", CFLAGS, "-LDFLAGS", job.ldflags),
         *(str(job.main), str(control_path), str(job.source), *map(str, job.sources)),
     ]
@@ -89,15 +78,31 @@ def compile_and_link(job: Job) -> Path:
     Raises:
         ToolError: the compiler or the linker failed.
     """
-    if job.blocks:
-        _make(job.folder, job.waves, f"the C++ of module {job.top}", makefile="Vtop_hier.mk")
-        return job.folder / job.output
     header = _borrow_runtime(job)
     # A large design, cut into several files, has a precompiled header of its own. g++ takes only the first that it is
     # given precompiled: Verilator's would then be looked for as text and not found ("Vtop__pch.h.fast: No such file").
     own = "VM_PARALLEL_BUILDS = 1" in _settings(job.folder)
     _make(job.folder, job.waves, f"the C++ of module {job.top}", f"USER_CPPFLAGS={'' if own else f'-include {header}'}")
     return job.folder / job.output
+
+
+def archive(folder: Path, name: str, control: str, libraries: Sequence[Path], waves: bool) -> Path:
+    """Verilates module ``name`` of ``folder/name.v`` as class ``V<name>`` and compiles it to ``V<name>__ALL.a``.
+
+    Raises:
+        ToolError: Verilator refused the module, or the compiler failed.
+    """
+    control_path = folder / "public.vlt"
+    control_path.write_text(control)
+    command = [
+        str(tools.verilator_root() / "bin" / "verilator_bin"),
+        *("--cc", "--prefix", f"V{name}", "--top-module", name, "--Mdir", str(folder)),
+        *flags_of(waves),
+        *("-CFLAGS", CFLAGS, str(control_path), str(folder / f"{name}.v"), *map(str, libraries)),
+    ]
+    tools.call(command, what=f"module {name}", env=tools.environment())
+    _make(folder, waves, f"the C++ of module {name}", f"V{name}__ALL.a", makefile=f"V{name}.mk")
+    return folder / f"V{name}__ALL.a"
 
 
 def _make(folder: Path, waves: bool, what: str, *arguments: str, makefile: str = "Vtop.mk") -> None:
