@@ -51,20 +51,15 @@ def gated_domain(m: Module, name: str, enable: ValueLike) -> None:
 def asleep(m: Module, outer: Any, inner: Any, awake: ValueLike) -> None:
     """Joins every port of ``outer`` to the same port of ``inner``, whose clock domain ``unit`` ticks while ``awake``.
 
-    ``inner`` sees its inputs from the falling edge on. No output of it depends on an input within a cycle, so nothing
-    comes later for that; and a compiled simulator evaluates the logic behind the inputs once a cycle in which the unit
-    is awake, not every time that one of them changes on its way to settling.
+    The net ``awake`` tells a simulator that steps blocks (``verif.sim.blocks``) which cycles change nothing.
     """
     stays = Signal(name="awake")
     m.d.comb += stays.eq(awake | ResetSignal())
     gated_domain(m, "unit", stays)
-    m.domains.inputs = inputs = ClockDomain(local=True, reset_less=True)
-    enable = awake | ResetSignal()
-    m.submodules.input_gate = Instance("input_gate", i_clk=ClockSignal(), i_enable=enable, o_gated=inputs.clk)
     mine, its = (owner.signature.flatten(owner) for owner in (outer, inner))
     for (_, member, own), (_, _, other) in zip(mine, its, strict=True):
         if member.flow is In:
-            m.d.inputs += Value.cast(other).eq(own)
+            m.d.comb += Value.cast(other).eq(own)
         else:
             m.d.comb += Value.cast(own).eq(other)
 

@@ -1,13 +1,8 @@
-// The gates of hdl/clock_gate.py, for simulators.
+// The gate of hdl/clock_gate.py, for simulators.
 
 // The clock of a unit: a latch, open while the clock is low, and an AND. A library for silicon has a cell for it.
 module clock_gate(input clk, input enable, output gated);
   reg held = 1'b0;
   always @* if (!clk) held = enable;
   assign gated = clk & held;
-endmodule
-
-// The clock that lets a unit see its inputs: it rises in the middle of the cycle, when they have settled.
-module input_gate(input clk, input enable, output gated);
-  assign gated = ~clk & enable;
 endmodule
