@@ -71,6 +71,8 @@ def test_vectors_of_another_program_are_refused_and_reported_and_hold_up_nothing
     assert three.read("taken", 2 * channels) == 0
     assert three.count(channels + 1, 1) == made[1]
     assert three.count(0, 2) == made[2]
+    later = send(three, {0: (0.0, 2), 3: (0.2, 2)}, 1_000)
+    assert three.refused(2) == (made[0] + later[3], Refusal.PROGRAM, (0, 2, 0xBEEF, 0))  # the first is kept
 
 
 def test_streams_that_share_a_link_share_it_fairly_and_in_long_packets(seed: int) -> None:
@@ -90,6 +92,14 @@ def test_streams_that_share_a_link_share_it_fairly_and_in_long_packets(seed: int
     longest = three.sizes.link.packet / three.sizes.packet_words
     assert sum(rates) >= 0.95 * longest
     assert rates[0] == pytest.approx(rates[1], rel=0.05)
+
+
+def test_slow_streams_that_share_a_link_keep_their_addresses(seed: int) -> None:
+    """So slow that they change in the middle of packets."""
+    three = bench()
+    three.load(Links(ring(SOCKETS), LINE), PROGRAMS, seed)
+    made = send(three, {0: (0.15, 2), three.channels: (0.15, 2)}, 4_000)
+    assert {sender: three.count(2 * three.channels, sender) for sender in made} == made
 
 
 @pytest.mark.parametrize("link", [None, BACK], ids=["none", "back"])

@@ -78,11 +78,10 @@ class Seal(wiring.Component):
         m = Module()
         valid, first, check, word = Signal(), Signal(), Signal(), Signal(self.width)
         m.d.sync += [valid.eq(self.valid), first.eq(self.first), check.eq(self.check), word.eq(self.data)]
-        state, left = Signal(crc.BITS), Signal(crc.BITS)  # of the checksum, what has not left yet
+        # of the checksum, what has not left yet; when all of it has, the state is the initial one again
+        state, left = Signal(crc.BITS, init=crc.INITIAL), Signal(crc.BITS)
         m.d.comb += left.eq(crc.checksum(state))
         m.d.sync += [self.out_valid.eq(valid), self.out_first.eq(first), self.out_data.eq(Mux(check, left, word))]
         with m.If(valid):
-            m.d.sync += state.eq(
-                Mux(check, crc.checksum(left >> self.width), crc.advance(Mux(first, crc.INITIAL, state), word))
-            )
+            m.d.sync += state.eq(Mux(check, crc.checksum(left >> self.width), crc.advance(state, word)))
         return m

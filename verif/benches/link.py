@@ -10,7 +10,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hdl.arith.lfsr_params import WIDTH
-from hdl.errors import ToolError
 from hdl.link.layout import Fault, LinkSizes, address_layout, wire_signature
 from hdl.link.peer_link import COUNTERS, PeerLink
 from hdl.once import once
@@ -27,6 +26,7 @@ from verif.benches.rdn_traffic import (
 )
 from verif.models.noisy_wire import NoisyWire
 from verif.sim import compile_python
+from verif.streams import BenchError
 
 SIDES = (0, 1)
 STREAMS = 1 << (SOURCE_BITS + CHOICE_BITS)
@@ -193,8 +193,6 @@ class Verdict:
 class LinkBench:
     """A compiled :class:`LinkPair`."""
 
-    QUIET = 4  # timeouts without a delivery after which the link is taken to be empty, or stuck
-
     def __init__(self, sizes: LinkSizes) -> None:
         self.sizes = sizes
         self.pair = LinkPair(sizes)
@@ -231,7 +229,8 @@ class LinkBench:
     def drain(self, limit: int = 400_000) -> None:
         """Stops the senders and waits until nothing arrives any more."""
         self.model["run"] = 0
-        taken, cycles, quiet = -1, 0, self.QUIET * self.sizes.link.timeout
+        quiet = self.sizes.link.patience + self.sizes.link.timeout  # what is still not acknowledged then is a fault
+        taken, cycles = -1, 0
         while (now := self.total("taken")) != taken and cycles < limit:
             taken, cycles = now, cycles + quiet
             self.model.tick(quiet)
@@ -282,13 +281,13 @@ class LinkBench:
         """Ticks until ``port`` has ``value``; how many cycles that took.
 
         Raises:
-            ToolError: it did not within ``cycles``.
+            BenchError: it did not within ``cycles``.
         """
         for cycle in range(cycles):
             if self.model[port] == value:
                 return cycle
             self.model.tick()
-        raise ToolError(f"link_pair: watchdog: {port} is {self.model[port]} and not {value} after {cycles} cycles")
+        raise BenchError(f"link_pair: watchdog: {port} is {self.model[port]} and not {value} after {cycles} cycles")
 
     def watch(self, side: int, cycles: int) -> Iterator[list[int]]:
         """The words of each packet that leaves a side within ``cycles``, but for what is cut off by begin and end."""

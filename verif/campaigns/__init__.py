@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from verif.campaign import Part
-from verif.campaigns import agcu, arith, launch, mapping, memory, network, pcu, pmu, socket
+from verif.campaigns import agcu, arith, launch, link, mapping, memory, network, pcu, pmu, socket
 
 
 def _socket() -> Sequence[Part]:
@@ -16,4 +16,5 @@ BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {
     "pcu": pcu.parts,
     "socket": _socket,
     "mapping": mapping.parts,
+    "experts": link.parts,
 }
