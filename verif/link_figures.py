@@ -1,4 +1,4 @@
-"""Rate and delay of a peer link by share of harmed packets: ``python -m verif.link_figures`` prints the table.
+"""Rate and delay of a peer link by share of packets struck: ``python -m verif.link_figures`` prints the table.
 
 The sizes are the default ones with the vectors of ``demo``; both ends send what they can on all channels.
 """
@@ -38,7 +38,7 @@ def row(bench: LinkBench, errors: float, clean: float) -> str:
 def main() -> None:
     bench = LinkBench(LinkSizes(DEMO.lanes))
     print(
-        "| packets harmed | found damaged | vectors a cycle | of the line | lost | delay alone |",
+        "| packets struck | not whole | vectors a cycle | of the line | lost | delay alone |",
         "|---|---|---|---|---|---|",
         sep="\n",
     )

@@ -19,7 +19,7 @@ from verif.proofs.link import CreditSpecification, WindowSpecification
 SIZES: dict[str, LinkSizes] = {
     "default": LinkSizes(8),
     "narrow": LinkSizes(
-        2, LinkParams(width=8, packet=2, window=16, channels=1, depth=64, latency=3, timeout=256, patience=2048)
+        4, LinkParams(width=8, packet=2, window=16, channels=1, depth=64, latency=3, timeout=256, patience=2048)
     ),
     "wide": LinkSizes(4, LinkParams(width=176, packet=8, window=16, channels=3, latency=40, timeout=256)),
     "vector_a_word": LinkSizes(8, LinkParams(width=144, packet=16, window=16, depth=256, latency=64)),
