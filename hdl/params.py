@@ -94,6 +94,7 @@ class PMUParams:
     rows: int = 1024
     groups: int = 4
     alu_stages: int = 6  # integer ALU stages, shared out between the write and the read address pipeline
+    alu_cycles: int = 2  # of one of them
     fifo_depth: int = 16
     ecc: bool = False
 
@@ -113,6 +114,7 @@ class PMUParams:
             f"PMU: {self.rows} rows in {self.groups} groups: both must be powers of two, two rows a group at least",
         )
         require(2 <= self.alu_stages <= 16, f"PMU: {self.alu_stages} address ALU stages is not in 2..16")
+        require(self.alu_cycles in (2, 3), f"PMU: {self.alu_cycles} cycles an address ALU stage is not 2 or 3")
         require(
             is_power_of_two(self.fifo_depth) and self.fifo_depth >= 2,
             f"PMU: a FIFO depth of {self.fifo_depth} is not a power of two of at least 2",
@@ -166,6 +168,7 @@ class AGCUParams:
     stores: int = 1
     segments: int = 8
     alu_stages: int = 2  # integer ALU stages of each stream's address pipeline
+    alu_cycles: int = 2  # of one of them
     outstanding: int = 32  # bursts in flight
     fifo_depth: int = 16
 
@@ -182,6 +185,7 @@ class AGCUParams:
             f"AGCU: {self.segments} segments is not 1, 2, ... 16",
         )
         require(1 <= self.alu_stages <= 8, f"AGCU: {self.alu_stages} address ALU stages is not in 1..8")
+        require(self.alu_cycles in (2, 3), f"AGCU: {self.alu_cycles} cycles an address ALU stage is not 2 or 3")
         require(
             is_power_of_two(self.outstanding) and 2 <= self.outstanding <= 1 << TAG_BITS,
             f"AGCU: {self.outstanding} bursts in flight is not a power of two in 2..{1 << TAG_BITS}",
@@ -349,9 +353,9 @@ class RDUParams:
 NANO = RDUParams(
     "nano",
     PCUParams(lanes=4, stages=2, fifo_depth=4, arith=ArithParams(special=12)),  # in 6 cycles it is below 60 MHz
-    PMUParams(lanes=4, rows=512, groups=2, fifo_depth=4),
+    PMUParams(lanes=4, rows=512, groups=2, alu_cycles=3, fifo_depth=4),  # a stage of 2 cycles is below 50 MHz
     RDNParams(flows=4, channels=2, depth=4, token_wires=4, die_latency=0),
-    AGCUParams(loads=1, segments=4, outstanding=4, fifo_depth=4),
+    AGCUParams(loads=1, segments=4, alu_cycles=3, outstanding=4, fifo_depth=4),
     MemoryParams(
         hbm=TierParams(channels=1, capacity=1 << 15, latency=2, row_miss=0, turnaround=0),
         ddr=TierParams(channels=1, capacity=1 << 16, beats=(1, 9), latency=4, row_miss=0, turnaround=0),

@@ -102,7 +102,7 @@ def test_the_first_request_leaves_in_the_cycle_that_the_manual_says(agcu: Small)
     while not agcu.model["memory__request__valid"]:
         agcu.model.tick()
         cycles += 1
-    assert cycles == 10 + 2 * NANO.agcu.alu_stages
+    assert cycles == 10 + NANO.agcu.alu_cycles * NANO.agcu.alu_stages
 
 
 def sized(**changes: Any) -> RDUParams:

@@ -4,12 +4,21 @@ import pytest
 
 from hdl.params import PMUParams
 from verif.formal import ProofError, prove
-from verif.proofs.handover import HandoverSpecification, TokenSpecification
+from verif.proofs.handover import CreditSpecification, HandoverSpecification, TokenSpecification
 from verif.proofs.regions import RegionSpecification
 
 
 def test_tokens_are_neither_made_nor_lost() -> None:
     prove(TokenSpecification(), "tokens", mode="prove", depth=2)
+
+
+def test_places_are_neither_made_nor_lost_and_what_is_said_of_them_is_so() -> None:
+    prove(CreditSpecification(), "credits", mode="prove", depth=2)
+
+
+def test_the_proof_fails_if_places_are_taken_that_are_not_there() -> None:
+    with pytest.raises(ProofError):
+        prove(CreditSpecification(heedless=True), "credits_heedless", mode="bmc", depth=6)
 
 
 @pytest.mark.parametrize("buffers", [1, 2, 3])

@@ -67,7 +67,8 @@ class MemoryStream:
     def ask(self) -> None:
         """When each access goes to memory."""
         numbers, net = self.launch.sample(self.count), self.launch.net
-        ready = np.full_like(numbers, self.timing.agcu_start + 2 * self.launch.params.agcu.alu_stages)
+        agcu = self.launch.params.agcu
+        ready = np.full_like(numbers, self.timing.agcu_start + agcu.alu_cycles * agcu.alu_stages)
         for fabric, events in ((Fabric.SCALAR, self.program.scalar_in), (Fabric.TOKEN, self.program.token_in)):
             for index, event in enumerate(events):
                 if event is not None and event.stream == self.number:

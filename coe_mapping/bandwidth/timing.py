@@ -18,8 +18,8 @@ class Timing:
     pcu_result: int = 2  # tail to the output
     pmu_write: int = 6  # a beat at the input until it lies in its bank and the buffer is handed over
     pmu_read: int = 7  # an access to its beat at the output
-    pmu_start: int = 4  # start to the first access, besides two cycles an ALU stage
-    agcu_start: int = 10  # start to the first request, besides two cycles an ALU stage (docs/agcu.md)
+    pmu_start: int = 4  # start to the first access, besides the ALU stages
+    agcu_start: int = 10  # start to the first request, besides the ALU stages (docs/agcu.md)
     agcu_load: int = 5  # response to the vector at the output (reorder buffer)
     agcu_store: int = 2  # a beat at the input to the request that carries it (coalescer, data queue)
     agcu_scalar: int = 5  # a scalar or token at an AGCU to the request that waited for it

@@ -210,7 +210,7 @@ class PMUModel:
         count, width = prod(limits), 2 if p.convert else 1
         numbers = self.launch.sample(count)
         size = count if p.buffer is None else prod(limits[p.buffer :])
-        ready = np.full_like(numbers, self.timing.pmu_start + 2 * self._read_stages)
+        ready = np.full_like(numbers, self.timing.pmu_start + self.launch.params.pmu.alu_cycles * self._read_stages)
         ready = np.maximum(ready, self._events(Side.READ, limits, numbers))
         indices = net.arrival(Fabric.VECTOR, Port(self.name, 1))
         if indices is not None:

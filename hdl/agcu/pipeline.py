@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.agcu.config import Cause, part_layout
 from hdl.control.counters import CounterChain
+from hdl.control.credits import Credits
 from hdl.params import ELEMENT_BITS, SCALAR_BITS, AGCUParams, RDUParams
 from hdl.pmu.alu import AddressStage, flow_of
 from hdl.pmu.issue import RegisterLoad
@@ -43,7 +44,7 @@ class AddressPipeline(wiring.Component):
 
     - ``scalars[j]``: head of scalar input j, wanted (``ready``) for a limit or popped after an iteration.
     - ``wait_scalar``: only a scalar was missing. ``busy``: iterations or accesses are still to come.
-    - Latency: 7 + 2 x ``alu_stages`` cycles from ``start`` to the first access. Throughput: one access a cycle.
+    - Latency: 7 + ``alu_cycles`` x ``alu_stages`` cycles from ``start`` to the first access. Throughput: one a cycle.
     - Idle costs nothing: registers change only where an iteration is.
     """
 
@@ -54,7 +55,7 @@ class AddressPipeline(wiring.Component):
         self.params, self.number = params, number
         self.is_store = number >= agcu.loads
         # every place from issue to the queue's end and back, so that it runs at full rate
-        self.depth = RegisterLoad.LATENCY + AddressStage.LATENCY * agcu.alu_stages + self.RESOLVE + 5
+        self.depth = RegisterLoad.LATENCY + agcu.alu_cycles * agcu.alu_stages + self.RESOLVE + 5
         super().__init__(
             {
                 "config": In(part_layout(params, number)),
@@ -78,12 +79,12 @@ class AddressPipeline(wiring.Component):
         m.submodules.chain = chain = CounterChain(agcu.COUNTERS, agcu.SCALAR_INPUTS)
         flow: Any = self._issue(m, chain)
         for k in range(agcu.alu_stages):
-            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_of(item_events_layout(agcu)))
+            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_of(item_events_layout(agcu)), agcu.alu_cycles)
             m.d.comb += [stage.config.eq(self.stream.access.alu[k]), stage.i.eq(flow)]
             flow = stage.o
         item, valid = self._resolve(m, flow)
-        free = self._queue(m, item, valid)
-        m.d.comb += [self.room.eq(free != 0), self.busy.eq(chain.busy | (free != self.depth))]
+        places = self._queue(m, item, valid)
+        m.d.comb += [self.room.eq(places.some), self.busy.eq(chain.busy | ~places.every)]
         return m
 
     def _issue(self, m: Module, chain: CounterChain) -> Signal:
@@ -194,20 +195,17 @@ class AddressPipeline(wiring.Component):
             Mux(~segment.permitted, Cause.PERMISSION, Mux(end > segment.limit, Cause.OUTSIDE, 0)),
         )
 
-    def _queue(self, m: Module, item: Any, valid: Signal) -> Signal:
-        """Queues accesses; a place is reserved when the iteration is issued. Returns the free places."""
+    def _queue(self, m: Module, item: Any, valid: Signal) -> Credits:
+        """Queues accesses; a place is reserved when the iteration is issued. Returns the places."""
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=len(item.as_value()), depth=self.depth)
-        free = Signal(range(self.depth + 1), init=self.depth)
-        popped = queue.r_rdy & queue.r_en
-        with m.If(self.issued & ~popped):
-            m.d.sync += free.eq(free - 1)
-        with m.Elif(~self.issued & popped):
-            m.d.sync += free.eq(free + 1)
+        m.submodules.credits = credits = Credits(self.depth)
         m.d.comb += [
             queue.w_en.eq(valid),
             queue.w_data.eq(item),
             self.o.valid.eq(queue.r_rdy),
             self.o.payload.as_value().eq(queue.r_data),
             queue.r_en.eq(self.o.ready),
+            credits.take.eq(self.issued),
+            credits.give.eq(queue.r_rdy & queue.r_en),
         ]
-        return free
+        return credits

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,6 +25,29 @@ def chain_layout(counters: int, scalar_inputs: int) -> data.StructLayout:
     """A chain: counter 0 is the outermost loop, ``depth`` - 1 the innermost, the rest are not used."""
     counter = counter_layout(scalar_inputs)
     return data.StructLayout({"depth": range(counters + 1), "counters": data.ArrayLayout(counter, counters)})
+
+
+class Turns(wiring.Component):
+    """What a step would do: which counter would move one on, and which loops would begin anew.
+
+    Whether there is a step is known late in the cycle, this is not. A component of its own, so that a synthesiser that
+    is told to keep it does not let the one wait for the other (``verif/ecp5.py``).
+    """
+
+    def __init__(self, counters: int) -> None:
+        self.counters = counters
+        super().__init__(
+            {"used": In(counters), "at_last": In(counters), "moves": Out(counters), "wraps": Out(counters)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for i in range(self.counters):
+            m.d.comb += [
+                self.moves[i].eq(self.used[i] & ~self.at_last[i] & self.at_last[i + 1 :].all()),
+                self.wraps[i].eq(self.moves[:i].any()),
+            ]
+        return m
 
 
 class CounterChain(wiring.Component):
@@ -68,15 +91,15 @@ class CounterChain(wiring.Component):
         advance, enter = Signal(n), Signal(n)  # counters that move one on, and loops that begin anew, on this edge
         waiting = Signal(n)  # loops that have begun but whose limit is still to be popped
         at_first, at_last = Signal(n, init=-1), Signal(n, init=-1)
+        m.submodules.turns = turns = Turns(n)
         move = Signal()
-        m.d.comb += move.eq(self.valid & self.step)
+        m.d.comb += [move.eq(self.valid & self.step), turns.used.eq(used), turns.at_last.eq(at_last)]
         for i in range(n):
-            wraps_outside = Cat(advance[j] for j in range(i)).any()
             m.d.comb += [
                 used[i].eq(self.config.depth > i),
                 popped[i].eq(used[i] & (self.config.counters[i].source != 0)),
-                advance[i].eq(move & used[i] & ~at_last[i] & at_last[i + 1 :].all()),
-                enter[i].eq(self.start | wraps_outside),
+                advance[i].eq(move & turns.moves[i]),
+                enter[i].eq(self.start | (move & turns.wraps[i])),
                 self.first[i].eq(at_first[i:].all()),
                 self.last[i].eq(at_last[i:].all()),
             ]
@@ -88,10 +111,9 @@ class CounterChain(wiring.Component):
                 m, i, advance[i], enter[i], used[i], waiting[i] & ~waiting[:i].any(), limit, at_first, at_last
             )
 
-        entering = Signal(n)
-        m.d.comb += entering.eq(enter & popped)
+        waits = Mux(self.start, popped.any(), (turns.wraps & popped).any())
         with m.If(self.start | (move & ~at_last.all())):
-            m.d.sync += [self.busy.eq(1), self.valid.eq(~entering.any()), waiting.eq(entering)]
+            m.d.sync += [self.busy.eq(1), self.valid.eq(~waits), waiting.eq(enter & popped)]
         with m.Elif(move):
             m.d.sync += [self.busy.eq(0), self.valid.eq(0)]
         with m.Elif(limit.valid):
@@ -101,13 +123,15 @@ class CounterChain(wiring.Component):
     def _pop_limit(self, m: Module, waiting: Signal) -> SimpleNamespace:
         """Pops the scalar that the outermost waiting counter wants; at most one a cycle."""
         limit = SimpleNamespace(valid=Signal(name="limit_valid"), value=Signal(COUNT_BITS, name="limit_value"))
-        for i in reversed(range(self.counters)):  # the outermost is assigned last and wins
-            with m.If(waiting[i]):
-                for j, port in enumerate(self.limits):
-                    selected = self.config.counters[i].source == j + 1
-                    m.d.comb += port.ready.eq(selected)
-                    with m.If(selected):
-                        m.d.comb += [limit.valid.eq(port.valid), limit.value.eq(port.payload)]
+        outermost = [waiting[i] & ~waiting[:i].any() for i in range(self.counters)]
+        offered = []
+        for j, port in enumerate(self.limits):
+            wanted = [first & (self.config.counters[i].source == j + 1) for i, first in enumerate(outermost)]
+            m.d.comb += port.ready.eq(Cat(wanted).any())
+            offered.append(port.ready & port.valid)
+            with m.If(port.ready):
+                m.d.comb += limit.value.eq(port.payload)
+        m.d.comb += limit.valid.eq(Cat(offered).any())
         return limit
 
     def _counter(
@@ -122,14 +146,14 @@ class CounterChain(wiring.Component):
         at_first: Signal,
         at_last: Signal,
     ) -> None:
-        """One counter: where it stands, and how many positions are left behind that one."""
+        """One counter: where it stands, and how many positions are left, that one included."""
         config = self.config.counters[i]
         left = Signal(COUNT_BITS, name=f"left_{i}")
         with m.If(enter):
             m.d.sync += [self.index[i].eq(0), self.value[i].eq(0), at_first[i].eq(1)]
-            m.d.sync += [left.eq(config.limit - 1), at_last[i].eq(~used | (config.limit <= 1))]
+            m.d.sync += [left.eq(config.limit), at_last[i].eq(~used | (config.limit <= 1))]
         with m.Elif(advance):
             m.d.sync += [self.index[i].eq(self.index[i] + 1), self.value[i].eq(self.value[i] + config.stride)]
-            m.d.sync += [left.eq(left - 1), at_first[i].eq(0), at_last[i].eq(left == 1)]
+            m.d.sync += [left.eq(left - 1), at_first[i].eq(0), at_last[i].eq(left == 2)]
         with m.If(load & limit.valid):
-            m.d.sync += [left.eq(limit.value - 1), at_last[i].eq(limit.value <= 1)]
+            m.d.sync += [left.eq(limit.value), at_last[i].eq(limit.value <= 1)]

@@ -14,7 +14,7 @@ class TokenCounter(wiring.Component):
     - ``load``: the count becomes ``initial``; it wins over the pulses of the same cycle.
     - ``put``, ``take``: one more, one less; both in one cycle leave the count as it is. A take without a token is
       ignored.
-    - ``available``: at least one token, from registers.
+    - ``available``: at least one token; a register of its own, for it stands before long decisions.
     - ``overflow``: pulse, a token came to a full counter and is lost. The count stays at its maximum.
     """
 
@@ -34,13 +34,12 @@ class TokenCounter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.d.comb += [
-            self.available.eq(self.count != 0),
             self.overflow.eq(self.put & ~self.take & self.count.all() & ~self.load),
         ]
         with m.If(self.load):
-            m.d.sync += self.count.eq(self.initial)
+            m.d.sync += [self.count.eq(self.initial), self.available.eq(self.initial != 0)]
         with m.Elif(self.put & ~(self.take & self.available) & ~self.count.all()):
-            m.d.sync += self.count.eq(self.count + 1)
+            m.d.sync += [self.count.eq(self.count + 1), self.available.eq(1)]
         with m.Elif(~self.put & self.take & self.available):
-            m.d.sync += self.count.eq(self.count - 1)
+            m.d.sync += [self.count.eq(self.count - 1), self.available.eq(self.count != 1)]
         return m

@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.address import item_layout, lane_bits, row_bits
 from hdl.pmu.alu import events_layout
-from hdl.pmu.config import Mode, Side, pipeline_layout
+from hdl.pmu.config import Mode, Side, bank_shifts, pipeline_layout
 from hdl.pmu.lanes import to_banks
 from hdl.streams import SEQUENCE_BITS
 
 
 def bank_layout(params: PMUParams) -> data.StructLayout:
-    """What one bank is asked to do; ``element`` is read by writes only."""
-    return data.StructLayout({"enable": 1, "row": row_bits(params), "element": ELEMENT_BITS})
+    """What one bank is asked to do: ``row`` of ``group``; ``element`` is read by writes only."""
+    place = {"group": range(params.groups), "row": range(params.rows // params.groups)}
+    return data.StructLayout({"enable": 1, **place, "element": ELEMENT_BITS})
 
 
 def request_layout(params: PMUParams) -> data.StructLayout:
@@ -39,6 +40,7 @@ class Access(wiring.Component):
     - Conditions, in the order in which a wait is put down to them: tokens, a buffer, the operand, room for the result.
     - A dropped access (not ``kept``) takes its operand and brings about its events, touches no bank, needs no room.
     - ``begun``: pulse with the ``item``'s events ``acquire``, ``release`` and ``wait`` on ``taken``.
+    - ``bank_shift``: the lowest of the row-address bits that pick the group.
     - ``refused``: pulse, a lane lay outside the region; it is masked.
     - Latency: one cycle. Throughput: one access a cycle. ``o`` holds while ``o.ready`` is low.
     """
@@ -49,6 +51,7 @@ class Access(wiring.Component):
         super().__init__(
             {
                 "config": In(pipeline_layout(params)),
+                "bank_shift": In(range(bank_shifts(params))),
                 "load": In(1),
                 "item": In(stream.Signature(item_layout(params))),
                 "operand": In(stream.Signature(data.ArrayLayout(ELEMENT_BITS, params.lanes))),
@@ -74,7 +77,8 @@ class Access(wiring.Component):
         request: Any = self.o.payload
         rows, inside, masked = self._rows(m)
         item = self.item.payload
-        lanes = [Cat(enable, row, element) for enable, row, element in zip(inside, rows, self._elements(), strict=True)]
+        places = [self._place(m, row, i) for i, row in enumerate(rows)]
+        lanes = [Cat(*lane) for lane in zip(inside, places, self._elements(), strict=True)]
         rotation = Mux(self.config.mode == Mode.LOOKUP, 0, item.start)
         with m.If(self.begun):
             m.d.sync += [
@@ -144,6 +148,23 @@ class Access(wiring.Component):
                 rows[i].eq(row),
             ]
         return rows, enables, outside.any()
+
+    def _place(self, m: Module, row: Value, lane: int) -> Value:
+        """Group, and row within the group: the group bits are taken out of the row address from ``bank_shift`` on.
+
+        Here and not at the banks, where whether two accesses meet in a group decides late if either goes on.
+        """
+        bits = (self.params.groups - 1).bit_length()
+        group = Signal(range(self.params.groups), name=f"group_{lane}")
+        inner = Signal(range(self.params.rows // self.params.groups), name=f"inner_row_{lane}")
+        with m.Switch(self.bank_shift):
+            for shift in range(bank_shifts(self.params)):
+                with m.Case(shift):
+                    m.d.comb += [
+                        group.eq(row[shift : shift + bits]),
+                        inner.eq(Cat(row[:shift], row[shift + bits :])),
+                    ]
+        return Cat(group, inner)
 
     def _elements(self) -> list[Any]:
         """What each lane writes; on the read side nothing travels."""

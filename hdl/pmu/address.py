@@ -6,8 +6,9 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.control.credits import Credits
 from hdl.params import PMUParams
-from hdl.pmu.alu import AddressStage, events_layout, flow_layout
+from hdl.pmu.alu import events_layout, flow_layout
 from hdl.pmu.config import pipeline_layout
 from hdl.pmu.issue import Issue
 from hdl.streams import SEQUENCE_BITS
@@ -51,7 +52,7 @@ class AddressQueue(wiring.Component):
     def __init__(self, params: PMUParams) -> None:
         self.params = params
         # every place from issue to here and back, so that a pipeline of any split runs at full rate
-        self.depth = Issue.LATENCY + AddressStage.LATENCY * params.alu_stages + self.LATENCY + 2
+        self.depth = Issue.LATENCY + params.alu_cycles * params.alu_stages + self.LATENCY + 2
         super().__init__(
             {
                 "config": In(pipeline_layout(params)),
@@ -67,12 +68,8 @@ class AddressQueue(wiring.Component):
         m = Module()
         layout = item_layout(self.params)
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=layout.size, depth=self.depth)
-        free = Signal(range(self.depth + 1), init=self.depth)
+        m.submodules.credits = credits = Credits(self.depth)
         item, valid = Signal(layout), Signal()
-        with m.If(self.reserve & ~(self.o.valid & self.o.ready)):
-            m.d.sync += free.eq(free - 1)
-        with m.Elif(~self.reserve & self.o.valid & self.o.ready):
-            m.d.sync += free.eq(free + 1)
         m.d.sync += valid.eq(self.i.valid)
         with m.If(self.i.valid):
             m.d.sync += self._resolve(m, item)
@@ -82,8 +79,10 @@ class AddressQueue(wiring.Component):
             queue.r_en.eq(self.o.ready),
             self.o.valid.eq(queue.r_rdy),
             self.o.payload.as_value().eq(queue.r_data),
-            self.room.eq(free != 0),
-            self.busy.eq(free != self.depth),
+            credits.take.eq(self.reserve),
+            credits.give.eq(self.o.valid & self.o.ready),
+            self.room.eq(credits.some),
+            self.busy.eq(~credits.every),
         ]
         return m
 

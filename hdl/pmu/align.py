@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.arith.classify import canonical
 from hdl.arith.convert import Fp32ToBf16
 from hdl.arith.formats import BF16, FP32, Bf16, Fp32
+from hdl.control.credits import Credits
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.access import request_layout
 from hdl.pmu.banks import Banks
@@ -129,12 +130,13 @@ class ReadAlign(wiring.Component):
         return m
 
     def _credit(self, m: Module, popped: Any) -> None:
-        free = Signal(range(self.depth + 1), init=self.depth)
-        with m.If(self.reserve & ~popped):
-            m.d.sync += free.eq(free - 1)
-        with m.Elif(~self.reserve & popped):
-            m.d.sync += free.eq(free + 1)
-        m.d.comb += [self.room.eq(free != 0), self.busy.eq(free != self.depth)]
+        m.submodules.credits = credits = Credits(self.depth)
+        m.d.comb += [
+            credits.take.eq(self.reserve),
+            credits.give.eq(popped),
+            self.room.eq(credits.some),
+            self.busy.eq(~credits.every),
+        ]
 
     def _serialise(self, m: Module, queue: fifo.SyncFIFOBuffered) -> None:
         """One beat a vector, or two with every element widened."""

@@ -1,5 +1,6 @@
 """The address ALU: one physical chain of integer stages, cut in two between the write and the read pipeline."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -32,25 +33,24 @@ def flow_layout(params: PMUParams) -> data.StructLayout:
 
 
 class AddressStage(wiring.Component):
-    """One ALU stage: fetches two operands in the first cycle, computes in the second.
+    """One ALU stage: fetches two operands in the first cycle, computes in the others.
 
-    - Latency: ``LATENCY`` cycles. Throughput: one iteration a cycle. Never stalls.
+    - Latency: ``cycles``, 2 or 3; of three, the second multiplies and compares, the third shifts and chooses.
+      Throughput: one iteration a cycle. Never stalls.
     - Idle costs nothing: without a valid iteration only the valid bit is clocked.
     - Golden model: ``golden_model.pmu``.
     """
 
-    LATENCY = 2
-
-    def __init__(self, flow: data.StructLayout) -> None:
-        self.flow = flow
+    def __init__(self, flow: data.StructLayout, cycles: int) -> None:
+        self.flow, self.cycles = flow, cycles
         super().__init__({"config": In(alu_layout()), "i": In(self.flow), "o": Out(self.flow)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        fetched = Signal(self.flow)
+        fetched: Any = Signal(self.flow)
         a, b, c = Signal(SCALAR_BITS), Signal(SCALAR_BITS), Signal()
-        m.d.sync += [fetched.valid.eq(self.i.valid), self.o.valid.eq(fetched.valid)]
+        m.d.sync += fetched.valid.eq(self.i.valid)
         with m.If(self.i.valid):
             m.d.sync += [
                 fetched.registers.eq(self.i.registers),
@@ -59,7 +59,14 @@ class AddressStage(wiring.Component):
                 b.eq(Mux(config.b_constant, config.constant, self.i.registers[config.b])),
                 c.eq(self.i.registers[config.c][0]),
             ]
-        result = _result(m, config, a, b, c)
+        product = Signal(2 * SCALAR_BITS)
+        rounding = Mux(config.op == AddressOp.DIVIDE, Mux(config.increment, config.constant, 0), 0)
+        m.d.comb += product.eq(a * config.constant + rounding)
+        values = {"a": a, "b": b, "c": c, "product": product, "less": a.as_signed() < b.as_signed()}
+        if self.cycles > 2:
+            fetched, values = _later(m, fetched, values)
+        result = _result(m, config, **values)
+        m.d.sync += self.o.valid.eq(fetched.valid)
         with m.If(fetched.valid):
             m.d.sync += [self.o.registers.eq(fetched.registers), self.o.events.eq(fetched.events)]
             with m.If(config.op != AddressOp.NONE):
@@ -67,28 +74,33 @@ class AddressStage(wiring.Component):
         return m
 
 
-def _result(m: Module, config: Any, a: Signal, b: Signal, c: Signal) -> Signal:
+def _later(m: Module, flow: Any, values: Mapping[str, Value]) -> tuple[Any, dict[str, Value]]:
+    """The same a cycle later."""
+    after: Any = Signal.like(flow, name="multiplied")
+    kept: dict[str, Value] = {name: Signal.like(value, name=f"{name}_kept") for name, value in values.items()}
+    m.d.sync += after.valid.eq(flow.valid)
+    with m.If(flow.valid):
+        m.d.sync += [after.registers.eq(flow.registers), after.events.eq(flow.events)]
+        m.d.sync += [kept[name].eq(value) for name, value in values.items()]
+    return after, kept
+
+
+def _result(m: Module, config: Any, a: Value, b: Value, c: Value, product: Value, less: Value) -> Signal:
     """``result`` of the configured operation, combinational."""
     result = Signal(SCALAR_BITS)
-    product = Signal(2 * SCALAR_BITS)
     bits = Signal(SCALAR_BITS)  # ``shift`` ones: the bits that SHIFT_SET takes from b
     width = Signal(SCALAR_BITS)
     right = Signal(SCALAR_BITS)
     left = Signal(SCALAR_BITS)
     right_by = Signal(range(SCALAR_BITS))
     left_by = Signal(range(SCALAR_BITS))
-    less = Signal()
     m.d.comb += [
-        product.eq(
-            a * config.constant + Mux(config.op == AddressOp.DIVIDE, Mux(config.increment, config.constant, 0), 0)
-        ),
         bits.eq(Cat(config.shift > i for i in range(SCALAR_BITS))),
         width.eq(Cat(config.width > i for i in range(SCALAR_BITS))),
         right_by.eq(Mux(config.op == AddressOp.SHIFT_RIGHT, b, config.shift)),
         left_by.eq(Mux(config.op == AddressOp.SHIFT_LEFT, b, config.shift)),
         right.eq(Mux(config.op == AddressOp.DIVIDE, product[SCALAR_BITS:], a) >> right_by),
         left.eq((a << left_by)[:SCALAR_BITS]),
-        less.eq(a.as_signed() < b.as_signed()),
     ]
     results: dict[AddressOp, Value] = {
         AddressOp.ADD: a + b,
@@ -117,7 +129,7 @@ def _result(m: Module, config: Any, a: Signal, b: Signal, c: Signal) -> Signal:
 class AddressChain(wiring.Component):
     """``alu_stages`` stages in a row; the first ``split`` serve the write pipeline, the others the read pipeline.
 
-    - Latency: ``split`` and ``alu_stages - split`` times ``AddressStage.LATENCY``; zero for a side without stages.
+    - Latency: ``split`` and ``alu_stages - split`` times ``alu_cycles``; zero for a side without stages.
     - Throughput: one iteration a cycle on either side. Never stalls.
     """
 
@@ -141,7 +153,7 @@ class AddressChain(wiring.Component):
         previous: Any = self.write_i
         m.d.comb += [self.write_o.eq(self.write_i), self.read_o.eq(self.read_i)]
         for k in range(count):
-            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_layout(self.params))
+            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_layout(self.params), self.params.alu_cycles)
             m.d.comb += [stage.config.eq(self.stages[k]), stage.i.eq(Mux(self.split == k, self.read_i, previous))]
             with m.If(self.split == k + 1):
                 m.d.comb += self.write_o.eq(stage.o)

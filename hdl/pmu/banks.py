@@ -1,6 +1,6 @@
 """The memory banks: one a lane, each of single-ported sub-arrays, so that a read and a write usually go together."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,8 +8,6 @@ from amaranth.lib.wiring import In, Out
 from hdl import ecc
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.access import request_layout
-from hdl.pmu.address import row_bits
-from hdl.pmu.config import bank_shifts
 
 
 class Bank(wiring.Component):
@@ -64,7 +62,6 @@ class Banks(wiring.Component):
       waits (``conflict``), alternately.
     - ``elements``: what was read, bank by bank, in the second cycle after the read was taken.
     - ``corrected``, ``detected``: flipped bits found in each bank, in the same cycle (with ECC).
-    - ``bank_shift``: the lowest of the row-address bits that pick the group.
     """
 
     LATENCY = 2
@@ -74,7 +71,6 @@ class Banks(wiring.Component):
         request = stream.Signature(request_layout(params))
         super().__init__(
             {
-                "bank_shift": In(range(bank_shifts(params))),
                 "write": In(request),
                 "read": In(request),
                 "conflict": Out(1),
@@ -93,18 +89,16 @@ class Banks(wiring.Component):
         for b, bank in enumerate(banks):
             m.submodules[f"bank_{b}"] = bank
             write, read = self.write.payload.banks[b], self.read.payload.banks[b]
-            write_group, write_row = self._place(m, write.row, f"write_{b}")
-            read_group, read_row = self._place(m, read.row, f"read_{b}")
             m.d.comb += [
-                clash[b].eq(write.enable & read.enable & (write_group == read_group)),
+                clash[b].eq(write.enable & read.enable & (write.group == read.group)),
                 enabled[b].eq(self.read.ready & self.read.valid & read.enable),
                 bank.write.enable.eq(self.write.ready & self.write.valid & write.enable),
-                bank.write.group.eq(write_group),
-                bank.write.row.eq(write_row),
+                bank.write.group.eq(write.group),
+                bank.write.row.eq(write.row),
                 bank.write.word.eq(ecc.encode(write.element) if params.ecc else write.element),
                 bank.read.enable.eq(enabled[b]),
-                bank.read.group.eq(read_group),
-                bank.read.row.eq(read_row),
+                bank.read.group.eq(read.group),
+                bank.read.row.eq(read.row),
             ]
         m.d.comb += [
             self.conflict.eq(self.write.valid & self.read.valid & clash.any()),
@@ -115,20 +109,6 @@ class Banks(wiring.Component):
             m.d.sync += turn.eq(~turn)
         self._check(m, banks, enabled)
         return m
-
-    def _place(self, m: Module, row: Value, name: str) -> tuple[Signal, Signal]:
-        """Group and row within the group: the group bits are taken out of the row address from ``bank_shift`` on."""
-        bits = (self.params.groups - 1).bit_length()
-        group = Signal(range(self.params.groups), name=f"{name}_group")
-        inner = Signal(max(1, row_bits(self.params) - bits), name=f"{name}_row")
-        with m.Switch(self.bank_shift):
-            for shift in range(bank_shifts(self.params)):
-                with m.Case(shift):
-                    m.d.comb += [
-                        group.eq(row[shift : shift + bits]),
-                        inner.eq(Cat(row[:shift], row[shift + bits :])),
-                    ]
-        return group, inner
 
     def _check(self, m: Module, banks: list[Bank], enabled: Signal) -> None:
         """Registers what was read, corrected where there is ECC."""

@@ -110,9 +110,12 @@ class Issue(wiring.Component):
         m = Module()
         params = self.params
         m.submodules.chain = chain = CounterChain(params.COUNTERS, params.SCALAR_INPUTS)
-        uses_sequence = Cat(r.addend == Addend.SEQUENCE for r in self._registers()).any()
-        mine = [self.config.scalar_in[j].side == self.side for j in range(params.SCALAR_INPUTS)]
-        scalars_there = Cat(~own | s.valid for own, s in zip(mine, self.scalars, strict=True)).all()
+        uses_sequence, mine = Signal(), Signal(params.SCALAR_INPUTS)
+        m.d.sync += [  # a cycle after the settings they are made of: no program starts so soon
+            uses_sequence.eq(Cat(r.addend == Addend.SEQUENCE for r in self._registers()).any()),
+            mine.eq(Cat(port.side == self.side for port in self.config.scalar_in)),
+        ]
+        scalars_there = (~mine | Cat(s.valid for s in self.scalars)).all()
         there = Signal()  # everything but a sequence id
         m.d.comb += [
             chain.config.eq(self.pipeline.chain),

@@ -9,6 +9,7 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.config import ConfigRegisters, config_port
+from hdl.control.credits import Credits
 from hdl.control.tokens import TokenCounter
 from hdl.params import SCALAR_BITS, PMUParams
 from hdl.pmu.access import Access
@@ -172,7 +173,8 @@ class PMU(wiring.Component):
         connect(m, write.o, banks.write)
         connect(m, read.o, banks.read)
         m.d.comb += [
-            banks.bank_shift.eq(self.config.bank_shift),
+            write.bank_shift.eq(self.config.bank_shift),
+            read.bank_shift.eq(self.config.bank_shift),
             write.room.eq(1),
             read.room.eq(align.room),
             align.config.eq(self.config.read),
@@ -232,28 +234,26 @@ class PMU(wiring.Component):
         for k, port in enumerate(self.scalar_out):
             output = self.config.scalar_out[k]
             m.submodules[f"scalar_out_{k}"] = queue = fifo.SyncFIFOBuffered(width=SCALAR_BITS, depth=depth)
-            free = Signal(range(depth + 1), init=depth, name=f"scalar_out_{k}_free")
+            m.submodules[f"scalar_out_{k}_credits"] = credits = Credits(depth)
             value, emitted = Signal(SCALAR_BITS, name=f"scalar_out_{k}_value"), Signal(name=f"scalar_out_{k}_emitted")
-            reserved = Signal(name=f"scalar_out_{k}_reserved")
             m.d.sync += emitted.eq(0)
             for side, issue in zip((Side.WRITE, Side.READ), self.issues, strict=True):
                 flow = flows[side]
                 with m.If(output.side == side):
                     emits = issue.issued & issue.last.bit_select(output.boundary, 1)
-                    m.d.comb += reserved.eq(emits)
+                    m.d.comb += credits.take.eq(emits)
                     with m.If(flow.valid & flow.events.emit[k]):
                         m.d.sync += [emitted.eq(1), value.eq(Array(flow.registers)[output.register])]
-            popped = queue.r_rdy & queue.r_en
-            m.d.sync += free.eq(free - reserved + popped)
             m.d.comb += [
+                credits.give.eq(queue.r_rdy & queue.r_en),
                 queue.w_en.eq(emitted),
                 queue.w_data.eq(value),
                 port.valid.eq(queue.r_rdy),
                 port.payload.eq(queue.r_data),
                 queue.r_en.eq(port.ready),
             ]
-            rooms.append((output.side, free != 0))
-            busy.append(free != depth)
+            rooms.append((output.side, credits.some))
+            busy.append(~credits.every)
         for side, issue, addresses in zip((Side.WRITE, Side.READ), self.issues, self.queues, strict=True):
             there = Cat((user != side) | room for user, room in rooms).all()
             m.d.comb += issue.room.eq(addresses.room & there)

@@ -89,7 +89,8 @@ class LoopedPMU(wiring.Component):
 
 def sizes(**parameters: Any) -> PMUParams:
     """The sizes of a bench: small, so that edges are near, unless given."""
-    return PMUParams(**{"lanes": 4, "rows": 32, "groups": 4, "alu_stages": 4, "fifo_depth": 4, **parameters})
+    small = {"lanes": 4, "rows": 32, "groups": 4, "alu_stages": 4, "alu_cycles": 3, "fifo_depth": 4}
+    return PMUParams(**{**small, **parameters})
 
 
 def design(gated: bool = False, **parameters: Any) -> LoopedPMU:

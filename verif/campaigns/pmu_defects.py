@@ -87,7 +87,7 @@ DEFECTS = [
     Defect(
         "a conflict goes unseen",
         "hdl/pmu/banks.py",
-        "write.enable & read.enable & (write_group == read_group)",
+        "write.enable & read.enable & (write.group == read.group)",
         "0",
         DIRECTED,
     ),
@@ -115,8 +115,8 @@ DEFECTS = [
     Defect(
         "the output queue has a place too many",
         "hdl/pmu/align.py",
-        "free = Signal(range(self.depth + 1), init=self.depth)",
-        "free = Signal(range(self.depth + 3), init=self.depth + 2)",
+        "Credits(self.depth)",
+        "Credits(self.depth + 2)",
         RANDOM,
     ),
     Defect("ECC corrects the neighbour", "hdl/ecc.py", "odd & (syndrome == p)", "odd & (syndrome == p ^ 1)", CODE),
@@ -171,7 +171,7 @@ DEFECTS = [
     ),
     Defect(
         "the sub-array is picked by the lowest row bits always",
-        "hdl/pmu/banks.py",
+        "hdl/pmu/access.py",
         "group.eq(row[shift : shift + bits])",
         "group.eq(row[:bits])",
         RANDOM,

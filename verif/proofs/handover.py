@@ -1,4 +1,4 @@
-"""Specifications of token counters and of the hand-over of buffers between the two sides of a PMU."""
+"""Specifications of token counters, of credits and of the hand-over of buffers between the two sides of a PMU."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from amaranth.hdl import Assert, Assume, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from hdl.control.credits import Credits
 from hdl.control.tokens import TokenCounter
 from hdl.params import PMUParams
 from hdl.pmu.buffers import BufferRing
@@ -33,6 +34,30 @@ class TokenSpecification(wiring.Component):
             Assert(dut.count == balance),
             Assert(dut.available == (balance != 0)),
             Assert(dut.overflow == (lost & ~self.load)),
+        ]
+        return m
+
+
+class CreditSpecification(wiring.Component):
+    """Places are neither made nor lost, and what is said of them is so."""
+
+    def __init__(self, places: int = 3, heedless: bool = False) -> None:
+        self.places, self.heedless = places, heedless  # the second plants a defect: takes without a place
+        super().__init__({"take": In(1), "give": In(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.dut = dut = Credits(self.places)
+        taken = Signal(range(self.places + 2))
+        m.d.sync += taken.eq(taken + self.take - self.give)
+        m.d.comb += [
+            dut.take.eq(self.take),
+            dut.give.eq(self.give),
+            Assume(~self.take | dut.some | (self.heedless & (taken <= self.places))),
+            Assume(~self.give | (taken != 0)),
+            Assert(dut.free + taken == self.places),
+            Assert(dut.some == (taken < self.places)),
+            Assert(dut.every == (taken == 0)),
         ]
         return m
 

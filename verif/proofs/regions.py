@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Assert, Assume, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Assume, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from hdl.params import ELEMENT_BITS, PMUParams
 from hdl.pmu.access import Access
 from hdl.pmu.address import item_layout
-from hdl.pmu.config import Mode, Side
+from hdl.pmu.config import Mode, Side, bank_shifts
 
 WIDE = 40  # bits in which no sum of rows wraps
 
@@ -31,6 +31,7 @@ class RegionSpecification(wiring.Component):
                 "pitch": In(rows),
                 "first": In(rows),
                 "end": In(rows),
+                "bank_shift": In(range(bank_shifts(params))),
             }
         )
 
@@ -49,15 +50,17 @@ class RegionSpecification(wiring.Component):
             dut.buffer_available.eq(1),
             dut.first.eq(self.first),
             dut.end.eq(self.end),
+            dut.bank_shift.eq(self.bank_shift),
             dut.tokens.eq(-1),
             dut.room.eq(1),
             dut.o.ready.eq(1),
             Assume((self.first < self.end) & (self.end <= params.rows)),
             Assume(item.limit <= params.lanes),
+            Assume(self.bank_shift < bank_shifts(params)),
             Assume((self.mode == Mode.ROW) | (self.mode == Mode.COLUMN) | (self.mode == Mode.LOOKUP)),
         ]
-        pitch, after_load = Signal.like(self.pitch), Signal()
-        m.d.sync += [pitch.eq(self.pitch), after_load.eq(1)]
+        pitch, after_load, shift = Signal.like(self.pitch), Signal(), Signal.like(self.bank_shift)
+        m.d.sync += [pitch.eq(self.pitch), after_load.eq(1), shift.eq(self.bank_shift)]
         banks = Array(dut.o.payload.banks[b].as_value() for b in range(params.lanes))
         layout = dut.o.payload.banks[0].shape()
         refused: Any = Const(0)
@@ -73,10 +76,16 @@ class RegionSpecification(wiring.Component):
                 m.d.comb += [
                     Assert(asked.enable == kept),
                     Assert(dut.o.payload.lanes[i] == kept),
-                    Assert(~kept | ((asked.row == kept_row) & (asked.element == element))),
+                    Assert(~kept | ((self._row(asked, shift) == kept_row) & (asked.element == element))),
                 ]
         m.d.comb += Assert(dut.refused == refused)
         return m
+
+    def _row(self, asked: Any, shift: Signal) -> Value:
+        """The row address of which ``asked`` has the group bits apart."""
+        bits = (self.params.groups - 1).bit_length()
+        low = asked.row & ((1 << shift) - 1)
+        return low | asked.group << shift | (asked.row >> shift) << (shift + bits)
 
     def _lane(self, m: Module, i: int, pitch: Signal) -> tuple[Signal, Signal, Signal]:
         """The row of lane ``i`` as a whole number, whether it lies in the region, whether the lane takes part."""
