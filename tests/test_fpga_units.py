@@ -1,6 +1,7 @@
 """The flow behind ``make fpga-units``: a small unit goes through, and what it says of it is what the unit is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,28 @@ def test_a_placement_that_takes_too_long_is_stopped_with_a_sentence(
     monkeypatch.setattr(ecp5, "CACHE", tmp_path)
     with pytest.raises(ToolError, match=r"stopped after 0 s on multiply_flow, seed 7; the last it said"):
         ecp5.measure(Multiply(BF16, BF16, 1), "multiply_flow", seeds=(7,), timeout_s=0.1)
-    assert not list(tmp_path.iterdir()), "a measurement that failed was kept"
+    assert not list(tmp_path.rglob("seed_*")), "a placement that failed was kept"
+
+
+def test_a_measurement_that_was_stopped_goes_on_with_the_seeds_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ecp5, "CACHE", tmp_path)
+    unit, steps = Multiply(BF16, BF16, 1), list[str]()
+
+    def routed(*arguments: Any) -> ecp5._Run:
+        seed = arguments[2]
+        if seed == 3 and not steps:  # the first time
+            raise ToolError("stopped")
+        return ecp5._Run(comb=10, mhz=100.0 - seed, limits=(f"from_{seed}", f"to_{seed}"))
+
+    monkeypatch.setattr(ecp5, "_routed", routed)
+    with pytest.raises(ToolError, match="stopped"):
+        ecp5.measure(unit, "multiply_flow", seeds=(1, 2, 3))
+    figures = ecp5.measure(Multiply(BF16, BF16, 1), "multiply_flow", seeds=(1, 2, 3), say=steps.append)
+    assert [step.partition("; ")[2] for step in steps] == ["placing and routing, seed 3"]
+    assert figures.mhz == (99.0, 98.0, 97.0)
+    assert figures.limits == ("from_2", "to_2")
 
 
 def test_a_unit_that_the_device_has_no_room_for_is_not_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

