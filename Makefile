@@ -30,8 +30,8 @@ bench: $(STAMP) ## measures speeds (ONLY=arith picks one block)
 figures: $(STAMP) ## every figure this project claims, measured or missing
 	@$(RUN) -m scripts.figures
 
-verilog: $(STAMP) ## Verilog of every block and its JSON sidecar, to build/verilog
-	@$(RUN) -m scripts.verilog
+verilog: $(STAMP) ## Verilog, JSON sidecar and FuseSoC core of units and a socket, to build/verilog (PRESET=)
+	@$(RUN) -m scripts.verilog $(if $(PRESET),--preset $(PRESET))
 
 fpga-units: $(STAMP) ## area and clock of every unit on an ECP5-85F, to docs/fpga_units.md (ONLY=multiply_add picks)
 	@$(RUN) -m scripts.fpga_units $(if $(ONLY),--only $(ONLY))

