@@ -11,11 +11,13 @@ from verif.campaign import Part, Result, Shard
 from verif.campaigns.memory_defects import DEFECTS
 from verif.defects import Defect, caught
 from verif.formal import prove
+from verif.machine import RTLMachine
 from verif.memory_figures import copy_hbm_utilisation, dma_ddr_utilisation
 from verif.models import SOURCES
 from verif.proofs.arbiter import ArbiterSpecification
 from verif.proofs.turn import TurnSpecification
 from verif.sim import SimulationError, run_bench
+from verif.socket_copy import copy_through_socket
 
 BENCH = "verif.benches.memory"
 SIZES: dict[str, dict[str, object]] = {
@@ -41,6 +43,7 @@ def parts() -> list[Part]:
         for k in range(SEEDS)
     ]
     copies = [Shard(params.name, partial(_copy, params)) for params in (TEST, DEMO)]
+    copies += [Shard("test_socket", partial(_copy_through_socket, TEST))]
     defects = [Shard(defect.name.replace(" ", "_"), partial(_defect, defect)) for defect in DEFECTS]
     return [
         Part("socket", "memory_proofs", proofs, lambda _: {}, lambda _: []),
@@ -84,6 +87,12 @@ def _dma_figures(results: Sequence[Result]) -> dict[str, float]:
 def _copy(params: RDUParams) -> Result:
     agcus = sum(place.kind is Kind.AGCU for place in floorplan(params).units)
     return {"utilisation": round(copy_hbm_utilisation(params, agcus), 4)}
+
+
+def _copy_through_socket(params: RDUParams) -> Result:
+    """Network included; on the simulation that the random programs have."""
+    copy = copy_through_socket(RTLMachine(params, tapped=True))
+    return {"utilisation": round(copy.utilisation(params), 4), "cycles": copy.cycles}
 
 
 def _copy_figures(results: Sequence[Result]) -> dict[str, float]:
