@@ -22,7 +22,7 @@ def test_four_random_decoders_on_the_rtl_of_a_test_socket_equal_the_golden_model
 
 
 def test_random_decoders_as_one_kernel_equal_the_golden_model_on_a_routed_demo_socket(seed: int) -> None:
-    assert campaign(GoldenMachine(DEMO), 4, seed, ["fused"]) == 4
+    assert campaign(GoldenMachine(DEMO), 3, seed, ["fused"]) == 3
 
 
 def test_random_decoders_as_one_kernel_on_the_rtl_of_a_demo_socket_equal_the_golden_model(seed: int) -> None:
