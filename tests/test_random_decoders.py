@@ -1,7 +1,13 @@
 """Random decoder layers, mapped and run: on RTL operator by operator, on golden and RTL sockets as one kernel."""
 
+import contextlib
+import importlib
+import io
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +17,7 @@ from hdl.errors import ParameterError
 from hdl.params import DEMO, NANO, TEST
 from verif import random_decoders
 from verif.layer_bench import LayerBench
-from verif.machine import RTLMachine
+from verif.machine import BLOCKS, RTLMachine
 from verif.random_decoders import Decoder, DecoderDifferenceError, campaign, check, on_board, random_decoder, smaller
 
 SMALL = Decoder(key_heads=1, shared=2, pairs=3, hidden=7, inner=11, past=(3, 0, 5), new=1, spare=2)
@@ -27,6 +33,24 @@ def test_random_decoders_as_one_kernel_equal_the_golden_model_on_a_routed_demo_s
 
 def test_random_decoders_as_one_kernel_on_the_rtl_of_a_demo_socket_equal_the_golden_model(seed: int) -> None:
     assert on_board(DEMO.name, 2, seed) == 2
+
+
+def test_a_campaign_on_a_board_counts_what_its_job_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job is found by its name and given its options, as in the simulator; here on a golden socket."""
+
+    def in_process(module: str, *, parameters: dict[str, Any], show: Callable[[str], None], **how: object) -> None:
+        assert (module, how["name"], how["blocks"]) == ("verif.benches.board", "board_demo_cocotb", BLOCKS)
+        job, _, function = parameters["job"].partition(":")
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            getattr(importlib.import_module(job), function)(
+                GoldenMachine(DEMO), json.loads(json.dumps(parameters["options"]))
+            )
+        for line in ("a line of the simulator", *said.getvalue().splitlines()):
+            show(line)
+
+    monkeypatch.setattr(random_decoders, "run_bench", in_process)
+    assert on_board(DEMO.name, 2, 7) == 2
 
 
 def test_a_layer_is_one_kernel_where_it_fits_and_one_an_operator_where_not() -> None:
