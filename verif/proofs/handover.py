@@ -124,7 +124,10 @@ class HandoverSpecification(wiring.Component):
             m.d.comb += [
                 Assert(free + full + writer.held + reader.held == self.buffers),
                 Assert(apart),
-                # what makes it inductive: where the rings stand follows from what is between them
+                # what makes it inductive: a counter's flag is what its count says, and where the rings stand follows
+                # from what is between them
+                Assert(writer_ring.tokens.available == (free != 0)),
+                Assert(reader_ring.tokens.available == (full != 0)),
                 Assert(writer_ring.first < self.buffers),
                 Assert(reader_ring.first < self.buffers),
                 Assert(writer_ring.left == self.buffers - 1 - writer_ring.first),
