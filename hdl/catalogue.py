@@ -1,12 +1,7 @@
 """Every distinct block that leaves the house as Verilog, by module name."""
 
-import enum
-import inspect
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from typing import Any
 
-from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from hdl.arith.add import Add
@@ -48,40 +43,3 @@ UNITS: dict[str, Callable[[], wiring.Component]] = {
     "multiply_add_streamed": lambda: Streamed(MultiplyAdd()),
     "counter_chain": lambda: CounterChain(counters=6, scalar_inputs=4),
 }
-
-
-def describe(unit: wiring.Component) -> dict[str, Any]:
-    """What a user of the Verilog needs beside it: ports (name, direction, width), parameters, latency."""
-    ports = [
-        {
-            "name": "__".join(str(part) for part in path),
-            "direction": "input" if member.flow is wiring.In else "output",
-            "width": Shape.cast(member.shape).width,
-        }
-        for path, member, _ in unit.signature.flatten(unit)
-    ]
-    arguments = inspect.signature(type(unit)).parameters
-    parameters = {name: _plain(vars(unit)[name]) for name in arguments if name in vars(unit)}
-    return {
-        "component": type(unit).__name__,
-        "latency": getattr(unit, "latency", None),
-        "parameters": parameters,
-        "ports": ports,
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON has it."""
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, frozenset):
-        return sorted(_plain(item) for item in value)
-    if isinstance(value, wiring.Component):
-        return describe(value)
-    if isinstance(value, enum.Enum):
-        return value.name
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return getattr(value, "name", None) or str(value)

@@ -58,11 +58,6 @@ def once_name(make: Callable[..., wiring.Component], *arguments: Any, **options:
     return f"{make.__name__.lower()}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
-def component(name: str) -> wiring.Component:
-    """The block ``name``."""
-    return _made[name]
-
-
 def source_file(name: str) -> Path:
     """Where the class of the block ``name`` is written."""
     return _files[name]

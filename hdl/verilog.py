@@ -6,21 +6,24 @@ cycles/s on a 256-multiply-add design).
 """
 
 import hashlib
+import json
 import os
 import re
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from hdl import yosys
+from hdl.describe import Port, describe, ports_of
 from hdl.once import Text, convert, source_file
 
 # splitnets: a net whose bits come from several places looks like a loop to a simulator that sees whole nets
@@ -38,14 +41,37 @@ def emit(component: wiring.Component, name: str, directory: Path) -> Path:
     """
     directory.mkdir(parents=True, exist_ok=True)
     out = directory / f"{name}.v"
-    # in the order of the names, whatever was kept: builds are found again by this text
-    texts = blocks(component, name)
-    out.write_text("\n".join(texts[block] for block in sorted(texts)))
+    out.write_text(whole(blocks(component, name).values()))
     return out
 
 
-def blocks(component: wiring.Component, name: str) -> dict[str, str]:
-    """The Verilog of ``component`` as module ``name``, and of every block that it stands for, by name.
+@dataclass(frozen=True)
+class Block:
+    """A module of the emitted Verilog.
+
+    Attributes:
+        about: what :func:`hdl.describe.describe` says of it.
+        uses: the blocks that it stands for by instances.
+    """
+
+    name: str
+    verilog: str
+    about: Mapping[str, Any]
+    uses: tuple[str, ...]
+
+    @property
+    def ports(self) -> list[Port]:
+        """All but clock and reset."""
+        return [Port(port["name"], port["width"], port["direction"] == "input") for port in self.about["ports"]]
+
+
+def whole(blocks: Iterable[Block]) -> str:
+    """Blocks in one file, in the order of their names, whatever was kept: builds are found again by this text."""
+    return "\n".join(block.verilog for block in sorted(blocks, key=lambda block: block.name))
+
+
+def blocks(component: wiring.Component, name: str) -> dict[str, Block]:
+    """``component`` as module ``name``, and every block that it stands for, by name.
 
     Blocks that are emitted once are optimised each on its own, beside one another, and kept: under the sources they
     are made of, and under their text.
@@ -54,55 +80,55 @@ def blocks(component: wiring.Component, name: str) -> dict[str, str]:
         ToolError: Yosys refused the design.
     """
     pending = {name: component}
-    parts: dict[str, str | Future[str]] = {}
+    parts: dict[str, Block | Future[Block]] = {}
     with ThreadPoolExecutor(WORKERS) as pool:
         while pending:
-            block, made = pending.popitem()
-            known = None if block == name else _known(block)
+            part, made = pending.popitem()
+            known = None if part == name else _known(part)
             if known is not None:
                 parts |= known
                 continue
-            text = convert(made, block)
-            parts[block] = pool.submit(_emitted, text, keep=block != name)
-            pending |= {part: each for part, each in text.uses.items() if part not in parts}
-        return {block: part if isinstance(part, str) else part.result() for block, part in parts.items()}
+            text = convert(made, part)
+            parts[part] = pool.submit(_emitted, text, describe(made), keep=part != name)
+            pending |= {use: each for use, each in text.uses.items() if use not in parts}
+        return {name: part if isinstance(part, Block) else part.result() for name, part in parts.items()}
 
 
-def instances(texts: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """How often each block of ``texts`` instantiates which others: the hierarchy of the blocks."""
-    found = {block: Counter(re.findall(r"^  (\w+) \S+ +\($", text, re.MULTILINE)) for block, text in texts.items()}
-    return {block: {other: count[other] for other in sorted(count) if other in texts} for block, count in found.items()}
+def instances(blocks: Mapping[str, Block]) -> dict[str, dict[str, int]]:
+    """How often each block instantiates which others: the hierarchy."""
+    found = {
+        name: Counter(re.findall(r"^  (\w+) \S+ +\($", block.verilog, re.MULTILINE)) for name, block in blocks.items()
+    }
+    return {name: {other: count[other] for other in sorted(count) if other in blocks} for name, count in found.items()}
 
 
-def _emitted(text: Text, *, keep: bool) -> str:
-    """The Verilog of one block; with ``keep`` it is found again by :func:`_known`."""
-    verilog = _optimised(text)
+def _emitted(text: Text, about: Mapping[str, Any], *, keep: bool) -> Block:
+    """One block; with ``keep`` it is found again by :func:`_known`."""
+    block = Block(text.name, _optimised(text), about, tuple(text.uses))
     if keep:
-        file = _file_of(text.name)
-        _write(file, verilog)
-        _write(file.with_suffix(".uses"), "\n".join(text.uses))  # last: it says that the block is there
-    return verilog
+        _write(_file_of(text.name), json.dumps(asdict(block)))
+    return block
 
 
-def _known(name: str) -> dict[str, str] | None:
-    """The Verilog of a block and of all it stands for, if it was emitted from the same sources before."""
-    texts: dict[str, str] = {}
+def _known(name: str) -> dict[str, Block] | None:
+    """A block and all it stands for, if it was emitted from the same sources before."""
+    found: dict[str, Block] = {}
     pending = [name]
     folders = _cache() / _sources(source_file(name)), _cache() / _sources(Path(__file__))
     while pending:
         part = pending.pop()
-        uses = next((u for folder in folders if (u := folder / f"{part}.uses").exists()), None)
-        if uses is None:
+        file = next((f for folder in folders if (f := folder / f"{part}.json").exists()), None)
+        if file is None:
             return None
-        file = uses.with_suffix(".v")
-        texts[part] = file.read_text()
-        pending += [use for use in uses.read_text().split() if use not in texts]
-    return texts
+        kept = json.loads(file.read_text())
+        found[part] = Block(**{**kept, "uses": tuple(kept["uses"])})
+        pending += [use for use in found[part].uses if use not in found]
+    return found
 
 
 def _file_of(name: str) -> Path:
     """Where a block is kept: by the sources of all hardware, and of its own class, and the tools."""
-    return _cache() / _sources(source_file(name)) / f"{name}.v"
+    return _cache() / _sources(source_file(name)) / f"{name}.json"
 
 
 @cache
@@ -145,11 +171,12 @@ def _write(file: Path, text: str) -> None:
 
 def _stub(name: str, component: wiring.Component) -> str:
     """The ports of a block, in RTLIL."""
-    ports = [("clk", "input", 1), ("rst", "input", 1)]
-    for path, member, _ in component.signature.flatten(component):
-        direction = "input" if member.flow is wiring.In else "output"
-        ports.append(("__".join(map(str, path)), direction, Shape.cast(member.shape).width))
-    wires = [f"  wire width {width} {way} {i} \\{port}" for i, (port, way, width) in enumerate(ports) if width]
+    clocking = [Port("clk", 1, is_input=True), Port("rst", 1, is_input=True)]
+    wires = [
+        f"  wire width {port.width} {port.direction} {i} \\{port.name}"
+        for i, port in enumerate([*clocking, *ports_of(component)])
+        if port.width
+    ]
     return "\n".join(["attribute \\blackbox 1", f"module \\{name}", *wires, "end", ""])
 
 

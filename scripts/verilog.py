@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.progress import track
 
-from hdl import once
-from hdl.catalogue import UNITS, describe
+from hdl.catalogue import UNITS
+from hdl.describe import describe
 from hdl.fusesoc import core
 from hdl.params import PRESETS, RDUParams, preset
 from hdl.socket import Socket
@@ -39,24 +39,21 @@ def units(out: Path) -> None:
 def socket(params: RDUParams, out: Path) -> Path:
     """The socket of these sizes: its blocks, their sidecar and the core file, whose path is returned."""
     name = f"socket_{params.name}"
-    top = Socket(params)
-    ports = describe(top)
-    texts = blocks(top, name)
-    below = instances(texts)
-    described = {block: ports if block == name else describe(once.component(block)) for block in sorted(texts)}
+    emitted = blocks(Socket(params), name)
+    below = instances(emitted)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    for block, text in texts.items():
-        (out / f"{block}.v").write_text(text)
+    for block in emitted.values():
+        (out / f"{block.name}.v").write_text(block.verilog)
     shutil.copy(WAIVERS, out)
     sidecar = {
         "tools": tool_versions(),
         "top": name,
-        "blocks": {block: {**entry, "instantiates": below[block]} for block, entry in described.items()},
+        "blocks": {name: {**emitted[name].about, "instantiates": below[name]} for name in sorted(emitted)},
     }
     (out / "socket.json").write_text(json.dumps(sidecar, indent=1) + "\n")
     file = out / f"{name}.core"
-    files = [f"{block}.v" for block in sorted(texts)]
+    files = [f"{block}.v" for block in sorted(emitted)]
     file.write_text(core(name, f"OpenRDU, a socket of the preset {params.name}", files, WAIVERS.name))
     return file
 

@@ -15,11 +15,11 @@ from hdl.node import sleeping_token_switch
 from hdl.once import once
 from hdl.params import TEST
 from hdl.rdn.config import TokenSizes
-from hdl.verilog import emit
+from hdl.verilog import blocks, whole
 from verif.machine import BLOCKS
 from verif.models.board import Board
 from verif.sim import Model, compile_python
-from verif.sim.blocks import modules_of
+from verif.sim.blocks import named
 
 WIDE = 100
 SIZES = TokenSizes(wires=2, locals_in=3, locals_out=3)
@@ -90,8 +90,8 @@ class Tokens(wiring.Component):
 def both(component: Any, name: str, block: str) -> tuple[Model, Model]:
     """The same design with blocks and without, out of reset."""
     models = tuple(
-        compile_python(component(), f"{name}_{kind}", sources=[CELL], blocks=blocks)
-        for kind, blocks in (("whole", ()), ("in_blocks", (block,)))
+        compile_python(component(), f"{name}_{kind}", sources=[CELL], blocks=cut)
+        for kind, cut in (("whole", ()), ("in_blocks", (block,)))
     )
     for model in models:
         model.reset()
@@ -148,8 +148,10 @@ def test_a_block_that_sleeps_shows_in_every_cycle_what_it_shows_whole(rng: np.ra
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_no_output_of_a_block_depends_on_an_input_within_a_cycle(kind: str, tmp_path: Path) -> None:
     """What stands in for it in a simulation is a register."""
-    source = emit(Board(TEST), "board_test", tmp_path)
-    names = [name for name in modules_of(source.read_text()) if name.rpartition("_")[0] == kind]
+    emitted = blocks(Board(TEST), "board_test")
+    names = named(emitted, "board_test", [kind])
+    source = tmp_path / "board_test.v"
+    source.write_text(whole(emitted.values()))
     assert names, f"no block {kind} in the board: this shows nothing"
     for name in names:
         yosys.run(

@@ -61,7 +61,7 @@ class CocotbModel:
     def memory(self, region: str) -> Bytes:
         return in_bench(region)
 
-    def library(self) -> Any:
+    def functions(self) -> Any:
         return simulator()
 
     def _handle(self, port: str) -> Any:

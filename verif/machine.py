@@ -95,7 +95,7 @@ class RTLMachine:
         Raises:
             ParameterError: the machine has no taps.
         """
-        recorded = Taps(self.params, self.model.library())
+        recorded = Taps(self.params, self.model.functions())
         streams = recorded.streams()
         recorded.clear()
         return streams

@@ -86,14 +86,14 @@ def switch_of(params: RDUParams, path: str) -> tuple[Fabric, int, int]:
 
 @dataclass(frozen=True)
 class Taps:
-    """The taps of one simulation; ``library`` is its shared library, entered."""
+    """The taps of one simulation; ``functions``: its C functions (:meth:`verif.sim.Ports.functions`)."""
 
     params: RDUParams
-    library: Any
+    functions: Any
 
     def clear(self) -> None:
         """Forgets what was recorded."""
-        self.library.openrdu_tap_clear()
+        self.functions.openrdu_tap_clear()
 
     def streams(self) -> dict[End, Data]:
         """What has left every output since the last :meth:`clear`; outputs that gave nothing are left out.
@@ -124,9 +124,9 @@ class Taps:
 
     def _records(self) -> Iterator[tuple[str, NDArray[np.uint32]]]:
         """Every tap by its path, and a copy of its records: stream, then payload."""
-        if not hasattr(self.library, "openrdu_tap_path"):
+        if not hasattr(self.functions, "openrdu_tap_path"):
             raise ParameterError("this simulation was built without taps: ask for them when it is built")
-        find, path = self.library.openrdu_tap_records, self.library.openrdu_tap_path
+        find, path = self.functions.openrdu_tap_records, self.functions.openrdu_tap_path
         find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)]
         path.restype, path.argtypes = ctypes.c_char_p, [ctypes.c_uint64]
         number = 0

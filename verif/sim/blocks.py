@@ -10,72 +10,18 @@ input moves, several times a cycle, and know no rest.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 
+from hdl.describe import Port
+from hdl.verilog import Block, whole
 from verif.sim import cache, tools, verilate
 
 AWAKE = "awake"
 """Low in a cycle that changes nothing in the block."""
-
-_MODULE = re.compile(r"^module ([^\s(]+) ?\(.*?^endmodule", re.MULTILINE | re.DOTALL)
-_PORT = re.compile(r"^  (input|output)(?: reg)? (?:\[(\d+):0\] )?(\S+) ?;", re.MULTILINE)
-_INSTANCE = re.compile(r"^  ([^\s(]+) +[^\s(]+ +\($", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Port:
-    """One port of a block; ``width`` counts bits."""
-
-    name: str
-    width: int
-    is_input: bool
-
-    @property
-    def verilog(self) -> str:
-        """Its type as an argument of a function."""
-        if self.width > 64:
-            return f"bit [{self.width - 1}:0]"
-        return "int unsigned" if self.width <= 32 else "longint unsigned"
-
-    @property
-    def c(self) -> str:
-        """The same in C++."""
-        if self.width > 64:
-            return "const svBitVecVal*" if self.is_input else "svBitVecVal*"
-        number = "unsigned int" if self.width <= 32 else "unsigned long long"
-        return number if self.is_input else f"{number}*"
-
-
-@dataclass(frozen=True)
-class Module:
-    """A module of the emitted Verilog and the modules it instantiates."""
-
-    name: str
-    text: str
-    uses: tuple[str, ...]
-
-    @property
-    def ports(self) -> tuple[Port, ...]:
-        """All but the clock."""
-        found = (Port(name, int(high or 0) + 1, way == "input") for way, high, name in _PORT.findall(self.text))
-        return tuple(port for port in found if port.name != "clk")
-
-    @property
-    def sleeps(self) -> bool:
-        return re.search(rf"^  wire {AWAKE};", self.text, re.MULTILINE) is not None
-
-
-def modules_of(source: str) -> dict[str, Module]:
-    """The modules of Verilog that :mod:`hdl.verilog` wrote."""
-    texts = {found[1]: found[0] for found in _MODULE.finditer(source)}
-    return {
-        name: Module(name, text, tuple(dict.fromkeys(use for use in _INSTANCE.findall(text) if use in texts)))
-        for name, text in texts.items()
-    }
 
 
 @dataclass(frozen=True)
@@ -99,48 +45,54 @@ class Split:
         return paths
 
 
-def split(source: str, top: str, prefixes: Sequence[str], libraries: Sequence[Path], waves: bool) -> Split:
-    """Cuts out the modules below ``top`` whose names are one of ``prefixes``, an underscore and more; compiles each.
+def split(
+    blocks: Mapping[str, Block], top: str, prefixes: Sequence[str], libraries: Sequence[Path], waves: bool
+) -> Split:
+    """Cuts out what is emitted once below ``top`` under one of the names ``prefixes``; compiles each.
 
     Args:
-        libraries: what the design needs besides ``source``. Cells (``.v``) go to the blocks too; what simulates or
+        blocks: of :func:`hdl.verilog.blocks`.
+        libraries: what the design needs besides. Cells (``.v``) go to the blocks too; what simulates or
             watches (``.sv``, C++) stays around them.
 
     Raises:
         ToolError: a block could not be built.
     """
-    modules = modules_of(source)
-    names = [name for name in modules if name != top and name.rpartition("_")[0] in prefixes]
+    names = named(blocks, top, prefixes)
     if not names:
-        return Split(source)
+        return Split(whole(blocks.values()))
     with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(lambda name: _built(modules, name, names, libraries, waves), names))
+        folders = list(pool.map(lambda name: _built(blocks, name, names, libraries, waves), names))
     homes = dict(zip(names, folders, strict=True))
     return Split(
-        _closure(modules, top, names),
-        {name: step_source(modules[name], folder.name) for name, folder in homes.items()},
+        around(blocks, top, names),
+        {name: step_source(blocks[name], folder.name) for name, folder in homes.items()},
         tuple(folder / f"V{name}__ALL.a" for name, folder in homes.items()),
     )
 
 
-def _closure(modules: Mapping[str, Module], top: str, blocks: Iterable[str]) -> str:
-    """``top`` and what is below it, with stand-ins for the blocks."""
-    texts: dict[str, str] = {}
+def named(blocks: Mapping[str, Block], top: str, prefixes: Sequence[str]) -> list[str]:
+    """The names in ``blocks`` that are one of ``prefixes``, an underscore and a digest."""
+    return sorted(name for name in blocks if name != top and name.rpartition("_")[0] in prefixes)
+
+
+def around(blocks: Mapping[str, Block], top: str, cut: Sequence[str]) -> str:
+    """The Verilog of ``top`` and what is below it, with stand-ins for the blocks of the names ``cut``."""
+    kept: dict[str, Block] = {}
     pending = [top]
     while pending:
-        module = modules[pending.pop()]
-        stands = module.name in blocks and module.name != top
-        texts[module.name] = stand_in(module) if stands else module.text
-        pending += [] if stands else [use for use in module.uses if use not in texts]
-    return "\n".join(texts[name] for name in sorted(texts)) + "\n"
+        block = blocks[pending.pop()]
+        stands = block.name in cut and block.name != top
+        kept[block.name] = replace(block, verilog=stand_in(block)) if stands else block
+        pending += [] if stands else [use for use in block.uses if use not in kept]
+    return whole(kept.values())
 
 
-def _built(
-    modules: Mapping[str, Module], name: str, blocks: Sequence[str], libraries: Sequence[Path], waves: bool
-) -> Path:
+def _built(blocks: Mapping[str, Block], name: str, cut: Sequence[str], libraries: Sequence[Path], waves: bool) -> Path:
     """The folder of a block's model, compiled."""
-    source = _closure(modules, name, blocks)
-    control = verilate.control_file(name, [AWAKE] if modules[name].sleeps else [], ports=False)
+    source = around(blocks, name, cut)
+    sleeps = re.search(rf"^  wire {AWAKE};", blocks[name].verilog, re.MULTILINE) is not None
+    control = verilate.control_file(name, [AWAKE] if sleeps else [], ports=False)
     cells = tuple(path for path in libraries if path.suffix == ".v")
 
     def build(folder: Path) -> None:
@@ -148,8 +100,7 @@ def _built(
         verilate.archive(folder, name, control, cells, waves)
 
     settings = [*verilate.flags_of(waves), *tools.versions(), *tools.make_variables(waves)]
-    texts = [path.read_text() for path in cells]
-    return cache.built(name, [source, control, *settings, *texts], build)
+    return cache.built(name, [source, control, *settings, *(path.read_text() for path in cells)], build)
 
 
 def c_name(port: str) -> str:
@@ -157,31 +108,51 @@ def c_name(port: str) -> str:
     return port.replace("__", "___05F")
 
 
-def stand_in(module: Module) -> str:
+def _ports(block: Block) -> list[Port]:
+    """All but the clock."""
+    return [Port("rst", 1, is_input=True), *(port for port in block.ports if port.width)]
+
+
+def _verilog_type(port: Port) -> str:
+    """Of an argument of a function."""
+    if port.width > 64:
+        return f"bit [{port.width - 1}:0]"
+    return "int unsigned" if port.width <= 32 else "longint unsigned"
+
+
+def _c_type(port: Port) -> str:
+    """The same in C++."""
+    if port.width > 64:
+        return "const svBitVecVal*" if port.is_input else "svBitVecVal*"
+    number = "unsigned int" if port.width <= 32 else "unsigned long long"
+    return number if port.is_input else f"{number}*"
+
+
+def stand_in(block: Block) -> str:
     """The module in whose place a compiled model is stepped."""
-    ports = module.ports
+    name, ports = block.name, _ports(block)
     outputs = [port for port in ports if not port.is_input]
-    arguments = ["chandle model", *(f"{_way(port)} {port.verilog} {port.name}" for port in ports)]
+    arguments = ["chandle model", *(f"{port.direction} {_verilog_type(port)} {port.name}" for port in ports)]
     actual = ["model", *(port.name if port.is_input else f"next_{port.name}" for port in ports)]
     nothing = ["model", *("0" if port.is_input else f"next_{port.name}" for port in ports)]
     lines = [
-        f"module {module.name}(clk, {', '.join(port.name for port in ports)});",
+        f"module {name}(clk, {', '.join(port.name for port in ports)});",
         "  input clk;",
-        *(f"  {_way(port)}{'' if port.is_input else ' reg'} [{port.width - 1}:0] {port.name};" for port in ports),
-        *(f"  {port.verilog} next_{port.name};" for port in outputs),
-        f'  import "DPI-C" function chandle {module.name}_new(input string path);',
-        f'  import "DPI-C" function void {module.name}_free(input chandle model);',
-        f'  import "DPI-C" function bit {module.name}_step(input {", ".join(arguments)});',
+        *(f"  {port.direction}{'' if port.is_input else ' reg'} [{port.width - 1}:0] {port.name};" for port in ports),
+        *(f"  {_verilog_type(port)} next_{port.name};" for port in outputs),
+        f'  import "DPI-C" function chandle {name}_new(input string path);',
+        f'  import "DPI-C" function void {name}_free(input chandle model);',
+        f'  import "DPI-C" function bit {name}_step(input {", ".join(arguments)});',
         "  chandle model;",
         "  initial begin",
-        f'    model = {module.name}_new($sformatf("%m"));',
-        f"    if ({module.name}_step({', '.join(nothing)})) begin",
+        f'    model = {name}_new($sformatf("%m"));',
+        f"    if ({name}_step({', '.join(nothing)})) begin",
         *(f"      {port.name} = next_{port.name}[{port.width - 1}:0];" for port in outputs),
         "    end",
         "  end",
-        f"  final {module.name}_free(model);",
+        f"  final {name}_free(model);",
         "  always @(posedge clk)",
-        f"    if ({module.name}_step({', '.join(actual)})) begin",
+        f"    if ({name}_step({', '.join(actual)})) begin",
         *(f"      {port.name} <= next_{port.name}[{port.width - 1}:0];" for port in outputs),
         "    end",
         "endmodule",
@@ -189,19 +160,14 @@ def stand_in(module: Module) -> str:
     return "\n".join(lines)
 
 
-def _way(port: Port) -> str:
-    return "input" if port.is_input else "output"
-
-
-def step_source(module: Module, home: str) -> str:
+def step_source(block: Block, home: str) -> str:
     """The C++ behind the stand-in: new, step and free of a model in the folder ``home`` beside. The first step only
     shows the outputs as they are at first."""
-    ports = module.ports
-    formal = ", ".join(["void* model", *(f"{port.c} {port.name}" for port in ports)])
+    ports = _ports(block)
     return _STEP.substitute(
-        name=module.name,
+        name=block.name,
         home=home,
-        formal=formal,
+        formal=", ".join(["void* model", *(f"{_c_type(port)} {port.name}" for port in ports)]),
         put="\n".join(f"    changed |= put(b.top.{c_name(p.name)}, {p.name});" for p in ports if p.is_input),
         get="\n".join(f"    get(b.top.{c_name(p.name)}, {p.name});" for p in ports if not p.is_input),
     )

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import sys
-import tempfile
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from hdl.errors import ParameterError, ToolError
-from hdl.verilog import emit
+from hdl.verilog import blocks as emitted
 from verif.models import backdoor
 from verif.sim import cache, tools, verilate, wrapper
 from verif.sim.blocks import split
@@ -39,7 +38,7 @@ class Ports(Protocol):
     def until(self, port: str, cycles: int, after: int = 0) -> bool: ...
     def reset(self, cycles: int = 1) -> None: ...
     def memory(self, region: str) -> NDArray[np.uint8]: ...
-    def library(self) -> Any: ...
+    def functions(self) -> Any: ...
 
 
 def compile_python(
@@ -66,8 +65,7 @@ def compile_python(
         ToolError: Yosys, Verilator or the compiler failed; the message carries the end of its log.
     """
     waves = waves_wanted() if waves is None else waves
-    source = verilog_text(component, name)
-    parted = split(source, name, blocks, sources, waves)
+    parted = split(emitted(component, name), name, blocks, sources, waves)
     control = verilate.control_file(name, public, ports=False)
     settings = verilate.flags_of(waves)
     parts = [
@@ -173,10 +171,10 @@ class Model:
         Raises:
             ParameterError: the design has no memory region of that name.
         """
-        return backdoor.region(self.library(), region)
+        return backdoor.region(self.functions(), region)
 
-    def library(self) -> Any:
-        """The shared object, for C functions of ``sources``; this model is the one they find entered."""
+    def functions(self) -> Any:
+        """The C functions of ``sources``, as ctypes has them; this model is the one they find entered."""
         self._sim.eval()
         return self._lib
 
@@ -284,12 +282,6 @@ def _rows(operands: Packed, width: int, what: str) -> Packed:
     if width % bits and len(values) and int(values[:, -1].max()) >> width % bits:
         raise ParameterError(f"{what}: bits beyond the {width} of port i are set")
     return values
-
-
-def verilog_text(component: wiring.Component, name: str) -> str:
-    """The Verilog of ``component`` as module ``name``."""
-    with tempfile.TemporaryDirectory(prefix="openrdu-sim-") as scratch:
-        return emit(component, name, Path(scratch)).read_text()
 
 
 def waves_wanted() -> bool:

@@ -22,9 +22,11 @@ import find_libpython
 from amaranth.lib import wiring
 
 from hdl.errors import ParameterError, ToolError
+from hdl.verilog import blocks as emitted
+from hdl.verilog import whole
 from verif.sim import cache, tools, verilate
 from verif.sim.blocks import split
-from verif.sim.model import verilog_text, waves_wanted
+from verif.sim.model import waves_wanted
 
 SIMULATORS = ("verilator", "icarus")
 PARAMETERS = "OPENRDU_BENCH_PARAMETERS"  # environment variable: JSON, read in the simulator process
@@ -125,8 +127,7 @@ def _build_verilator(
     sources: tuple[Path, ...],
     blocks: tuple[str, ...],
 ) -> list[str]:
-    source = verilog_text(component, name)
-    parted = split(source, name, blocks, sources, waves)
+    parted = split(emitted(component, name), name, blocks, sources, waves)
     control = verilate.control_file(name, public, ports=True)
     flags = ("--vpi", "--timescale", "1ns/1ps")
     libraries = cocotb_tools.config.libs_dir
@@ -160,7 +161,7 @@ def _build_icarus(
 ) -> list[str]:
     del public, blocks  # every net is; every instance is compiled
     models = [path for path in sources if path.suffix in (".v", ".sv")]
-    source = TIMESCALE + verilog_text(component, name) + (_dump_module(name) if waves else "")
+    source = TIMESCALE + whole(emitted(component, name).values()) + (_dump_module(name) if waves else "")
     command = [tools.icarus(), "-g2012", "-s", name, *(["-s", "openrdu_dump"] if waves else [])]
 
     def build(folder: Path) -> None:
