@@ -75,7 +75,8 @@ class Sequencer:
 
     Attributes:
         shadow: configuration words of every unit; ``committed``: those that the last EXECUTE made active.
-        loaded, running: sets of tiles, as masks.
+        loaded, held, running: sets of tiles, as masks: whose shadow is a program, whose active configuration is one,
+            whose units run.
         error: the first since ``acknowledge``, or None. ``signals``: values of SIGNAL commands, in order.
         status: status words of a unit, for UNLOAD.
     """
@@ -86,6 +87,7 @@ class Sequencer:
     copy: Copy = lambda descriptor: 0
     status: Callable[[int], Sequence[int]] | None = None
     loaded: int = 0
+    held: int = 0
     running: int = 0
     error: Error | None = None
     signals: list[int] = field(default_factory=list)
@@ -146,7 +148,7 @@ class Sequencer:
         elif opcode is Opcode.ARGUMENTS:
             self._arguments(command.address, command.count)
         elif opcode is Opcode.EXECUTE:
-            self._launch(self._tiles(command))
+            self._launch(self._tiles(command), keep=bool(command.keep))
         elif opcode is Opcode.WAIT:
             self.running &= ~self._tiles(command)
         elif opcode is Opcode.DMA:
@@ -163,14 +165,19 @@ class Sequencer:
             raise CommandError(ErrorCode.TILES, detail=command.tiles)
         return int(command.tiles)
 
-    def _launch(self, tiles: int) -> None:
+    def _launch(self, tiles: int, *, keep: bool) -> None:
         if tiles & ~self.loaded:
             raise CommandError(ErrorCode.NOT_LOADED, detail=tiles & ~self.loaded)
         if tiles & self.running:
             raise CommandError(ErrorCode.RUNNING, detail=tiles & self.running)
         for slot in self.machine.slots:
             if tiles >> slot.tile & 1:
-                self.committed[slot.number] = list(self.shadow[slot.number])
+                before, self.committed[slot.number] = self.committed[slot.number], list(self.shadow[slot.number])
+                if keep:
+                    self.shadow[slot.number] = before
+        if keep:
+            self.loaded = (self.loaded & ~tiles) | (self.held & tiles)
+        self.held |= tiles
         fault = self.execute(tiles)
         if fault is None:
             self.running |= tiles
@@ -181,6 +188,7 @@ class Sequencer:
     def _clear(self, tiles: int) -> None:
         """What a stop leaves of a tile: nothing."""
         self.loaded &= ~tiles
+        self.held &= ~tiles
         self.running &= ~tiles
         for slot in self.machine.slots:
             if tiles >> slot.tile & 1:

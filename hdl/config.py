@@ -3,7 +3,8 @@
 The layout is the one source of truth: the assembler packs with :func:`pack`, the golden model reads with
 :func:`unpack`, the hardware gets it as a struct from :class:`ConfigRegisters`, and the documentation is generated from
 it. Words are written into a *shadow* copy while the unit runs; ``commit`` makes the shadow the active configuration in
-one cycle, which is how the next program loads while this one runs (SN40L section IV-D, kernel launch).
+one cycle, which is how the next program loads while this one runs (SN40L section IV-D, kernel launch). The shadow can
+take in the same cycle what was active, so two programs take turns without being loaded again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,10 @@ from hdl.params import SCALAR_BITS
 ADDRESS_BITS = 8
 STATUS_BASE = 1 << (ADDRESS_BITS - 1)
 """Word addresses from here up are read-only status: fire and stall counters, error flags."""
+
+COMMIT = data.StructLayout({"take": 1, "keep": 1})
+"""One-cycle pulses. ``take``: the shadow becomes the active configuration. ``keep``, with ``take`` only: and what was
+active becomes the shadow, so that the two are exchanged."""
 
 
 def word_count(layout: data.Layout) -> int:
@@ -60,7 +65,9 @@ class ConfigRegisters(wiring.Component):
     """Shadow and active configuration of a unit, and its read-only status words.
 
     - ``bus``: words 0 .. n-1 write and read the shadow, so unload mirrors load; ``STATUS_BASE`` + i reads status i.
-    - ``commit``: one-cycle pulse, the active configuration becomes the shadow on the next edge.
+    - ``commit`` (:data:`COMMIT`): on the next edge the active configuration becomes the shadow, and if that is to be
+      kept the shadow what was active, bits of the last word beyond the layout included. A word that is written in the
+      cycle of an exchange is lost.
     - Reads answer one cycle after the address.
     """
 
@@ -70,7 +77,7 @@ class ConfigRegisters(wiring.Component):
         super().__init__(
             {
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
                 "active": Out(layout),
                 "status": In(data.ArrayLayout(SCALAR_BITS, status_words)),
             }
@@ -79,6 +86,8 @@ class ConfigRegisters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         words = [Signal(SCALAR_BITS, name=f"shadow_{i}") for i in range(word_count(self._layout))]
+        beyond = Signal(len(words) * SCALAR_BITS - self._layout.size)
+        active = Cat(self.active, beyond)
         with m.Switch(self.bus.address):
             for i, word in enumerate(words):
                 with m.Case(i):
@@ -90,6 +99,8 @@ class ConfigRegisters(wiring.Component):
                     m.d.sync += self.bus.read_data.eq(self.status[i])
             with m.Default():
                 m.d.sync += self.bus.read_data.eq(0)
-        with m.If(self.commit):
-            m.d.sync += self.active.as_value().eq(Cat(words))
+        with m.If(self.commit.take):
+            m.d.sync += active.eq(Cat(words))
+            with m.If(self.commit.keep):
+                m.d.sync += Cat(words).eq(active)
         return m

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hdl.agcu.agcu import AGCU
 from hdl.agcu.config import fault_layout
 from hdl.clock_gate import Sleeper
-from hdl.config import config_port
+from hdl.config import COMMIT, config_port
 from hdl.floorplan import COMPUTE, Kind, Side, has_agcu
 from hdl.memory.port import memory_port
 from hdl.once import once
@@ -98,7 +98,7 @@ class Node(wiring.Component):
             "side_in": In(edge).array(SIDES),
             "side_out": Out(edge).array(SIDES),
             "buses": In(config_port()).array(len(self.kinds)),
-            "commit": In(1),
+            "commit": In(COMMIT),
             "start": In(compute),
             "done": Out(compute),
         }

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Array, Assert, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, connect, flipped
 
-from hdl.config import STATUS_BASE, ConfigRegisters, config_port, pack, unpack, word_count
+from hdl.config import COMMIT, STATUS_BASE, ConfigRegisters, config_port, pack, unpack, word_count
 from hdl.errors import ParameterError
 from hdl.params import SCALAR_BITS
 from verif.formal import prove
@@ -35,8 +35,8 @@ def read(model: Model, address: int) -> int:
     return model["bus__read_data"]
 
 
-def commit(model: Model) -> None:
-    model["commit"] = 1
+def commit(model: Model, *, keep: bool = False) -> None:
+    model["commit"] = COMMIT.const({"take": 1, "keep": keep}).as_bits()
     model.tick()
     model["commit"] = 0
 
@@ -54,6 +54,23 @@ def test_a_commit_makes_the_shadow_active_and_nothing_else_does(registers: Model
         commit(registers)
         active = unpack(LAYOUT, words).as_bits()
         assert registers["active"] == active
+
+
+def test_an_exchange_keeps_every_bit_of_what_was_active(registers: Model) -> None:
+    """Those of the last word that belong to no field too; a commit without ``keep`` leaves the shadow as it is."""
+    rng = np.random.default_rng(3)
+    registers.reset()
+    shadow, active = [0] * word_count(LAYOUT), [0] * word_count(LAYOUT)
+    for _ in range(60):
+        if rng.random() < 0.5:
+            address, word = int(rng.integers(0, len(shadow))), int(rng.integers(0, 1 << SCALAR_BITS))
+            write(registers, address, word)
+            shadow[address] = word
+        keep = bool(rng.random() < 0.5)
+        commit(registers, keep=keep)
+        shadow, active = active if keep else shadow, list(shadow)
+        assert registers["active"] == unpack(LAYOUT, active).as_bits()
+        assert [read(registers, a) for a in range(len(shadow))] == shadow
 
 
 def test_status_words_are_read_and_not_written_and_other_addresses_are_zero(registers: Model) -> None:
@@ -101,27 +118,35 @@ def test_a_wrong_number_of_words_is_named() -> None:
 
 
 class RegistersSpecification(wiring.Component):
-    """Any word reads back as it was last written, and the active copy is the shadow of the last commit."""
+    """Any word reads back as it was last written or kept, and the active copy is the shadow of the last commit.
+
+    ``keep`` without ``take`` does nothing.
+    """
 
     LAYOUT = data.StructLayout({"low": 40})
 
     def __init__(self) -> None:
         self.words = word_count(self.LAYOUT)
-        super().__init__({"bus": In(config_port()), "commit": In(1)})
+        super().__init__({"bus": In(config_port()), "commit": In(COMMIT)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.registers = dut = ConfigRegisters(self.LAYOUT, 1)
         connect(m, flipped(self.bus), dut.bus)
         shadow = Array(Signal(SCALAR_BITS, name=f"expected_{i}") for i in range(self.words))
-        active, read, inside = Signal(self.LAYOUT.size), Signal(SCALAR_BITS), Signal()
+        active = Array(Signal(SCALAR_BITS, name=f"active_{i}") for i in range(self.words))
+        read, inside = Signal(SCALAR_BITS), Signal()
         m.d.comb += [dut.commit.eq(self.commit), inside.eq(self.bus.address < self.words)]
         m.d.sync += read.eq(Mux(inside, shadow[self.bus.address[0]], 0))
         with m.If(self.bus.write & inside):
             m.d.sync += shadow[self.bus.address[0]].eq(self.bus.write_data)
-        with m.If(self.commit):
-            m.d.sync += active.eq(sum(word << SCALAR_BITS * i for i, word in enumerate(shadow)))
-        m.d.comb += [Assert(dut.active.as_value() == active), Assert(dut.bus.read_data == read)]
+        for old, new in zip(active, shadow, strict=True):
+            with m.If(self.commit.take):
+                m.d.sync += old.eq(new)
+            with m.If(self.commit.take & self.commit.keep):
+                m.d.sync += new.eq(old)
+        expected = Cat(active)[: self.LAYOUT.size]
+        m.d.comb += [Assert(dut.active.as_value() == expected), Assert(dut.bus.read_data == read)]
         return m
 
 

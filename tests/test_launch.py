@@ -104,6 +104,64 @@ def test_the_next_program_loads_while_this_one_runs_and_runs_after_it(rig: Rig) 
     assert rig.model["active_words"] >> 32 * pcu & 0xFFFF_FFFF == 4
 
 
+def test_two_programs_take_turns_and_are_loaded_once(rig: Rig) -> None:
+    """An exchange keeps what ran before; arguments then reach that one."""
+    pcu = numbers(rig.units, Kind.PCU, 0)[0]
+    put(rig, Bitstream({pcu: [4, 2]}))
+    put(rig, Bitstream({pcu: [5, 3]}), HOME + 0x400)
+    for address in (HOME, HOME + 0x400):
+        assert rig.run(Opcode.LOAD, address=address) is ErrorCode.NONE
+        assert rig.run(Opcode.EXECUTE, tiles=1, keep=1) is ErrorCode.NONE
+    held, before = [[5, 3], [4, 2]], rig.model["bus_writes"]
+    for turn in range(6):
+        if turn % 3 == 2:
+            held[1][0] += 2
+            rig.put_words(0x1000, record_words(pcu, 0, held[1][:1]))
+            assert rig.run(Opcode.ARGUMENTS, address=0x1000, count=2) is ErrorCode.NONE
+        assert rig.shadow(pcu)[:2] == held[1]
+        assert rig.run(Opcode.EXECUTE, tiles=1, keep=1) is ErrorCode.NONE
+        held.reverse()
+        assert rig.model["active_words"] >> 32 * pcu & 0xFFFF_FFFF == held[0][0]
+    assert rig.shadow(pcu)[:2] == held[1]
+    assert rig.model["bus_writes"] - before == 2, "arguments alone are written"
+    assert starts(rig)[pcu] == 8
+
+
+def test_an_exchange_leaves_a_tile_loaded_only_if_a_program_was_active(rig: Rig) -> None:
+    put(rig, program(rig.units, (0, 1)))
+    rig.run(Opcode.LOAD, address=HOME)
+    assert rig.run(Opcode.EXECUTE, tiles=0b01) is ErrorCode.NONE
+    assert rig.run(Opcode.EXECUTE, tiles=0b11, keep=1) is ErrorCode.NONE
+    assert rig.registers.fields("STATUS")["loaded"] == 0b01
+    assert rig.run(Opcode.EXECUTE, tiles=0b11) is ErrorCode.NOT_LOADED
+    assert rig.error() == Error(ErrorCode.NOT_LOADED, detail=0b10)
+    rig.acknowledge()
+    assert rig.run(Opcode.EXECUTE, tiles=0b01, keep=1) is ErrorCode.NONE
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_stop_forgets_the_active_program_too(rig: Rig, fault: bool) -> None:
+    agcu = numbers(rig.units, Kind.AGCU, 0)[0]
+    put(rig, program(rig.units, time=250))
+    put(rig, Bitstream({agcu: [FAILS | TIME]}), HOME + 0x400)
+    rig.run(Opcode.LOAD, address=HOME)
+    rig.run(Opcode.EXECUTE, tiles=1, keep=1)
+    rig.run(Opcode.LOAD, address=HOME + 0x400)
+    if fault:
+        rig.run(Opcode.WAIT, tiles=1)
+        rig.command(Opcode.EXECUTE, tiles=1, keep=1)
+        rig.command(Opcode.WAIT, tiles=1)
+    else:
+        rig.registers.write("ABORT")
+    assert rig.settle() is (ErrorCode.FAULT if fault else ErrorCode.ABORTED)
+    rig.acknowledge()
+    put(rig, program(rig.units))
+    rig.run(Opcode.LOAD, address=HOME)
+    assert rig.run(Opcode.EXECUTE, tiles=1, keep=1) is ErrorCode.NONE
+    assert rig.registers.fields("STATUS")["loaded"] == 0
+    assert not any(rig.shadow(agcu))
+
+
 def test_what_a_program_does_not_mention_is_zero_after_its_load(rig: Rig, rng: np.random.Generator) -> None:
     everything = {s.number: [int(w) for w in rng.integers(1, 1 << 32, s.size.words)] for s in rig.units.slots if s.kind}
     put(rig, Bitstream(everything, (0, 1)))
@@ -207,7 +265,7 @@ def endless(rig: Rig) -> None:
     put(rig, program(rig.units, (0, 1), time=20))
     commands = [
         command(Opcode.LOAD, address=HOME),
-        command(Opcode.EXECUTE, tiles=0b11),
+        command(Opcode.EXECUTE, tiles=0b11, keep=1),
         command(Opcode.DMA, descriptor={"rows": 25}),
         command(Opcode.UNLOAD, address=0x3000, tiles=1),
         command(Opcode.WAIT, tiles=0b11),

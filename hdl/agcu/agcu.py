@@ -14,7 +14,7 @@ from hdl.agcu.load import LoadStream
 from hdl.agcu.requests import Requests
 from hdl.agcu.store import StoreStream
 from hdl.agcu.tags import TagPool
-from hdl.config import ConfigRegisters, config_port
+from hdl.config import COMMIT, ConfigRegisters, config_port
 from hdl.control.tokens import TokenCounter
 from hdl.memory.port import memory_port
 from hdl.params import SCALAR_BITS, RDUParams
@@ -56,7 +56,7 @@ class AGCU(wiring.Component):
                 "token_out": Out(agcu.TOKENS),
                 "memory": Out(memory_port(params)),
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
                 "start": In(1),
                 "done": Out(1),
                 "halt": In(1),
@@ -182,7 +182,7 @@ class AGCU(wiring.Component):
         for i in range(self.params.agcu.TOKENS):
             m.submodules[f"token_{i}"] = counter = TokenCounter()
             taken = Cat(s.begun & s.item.events.wait[i] for s in self.all).any()
-            m.d.comb += [counter.load.eq(self.commit), counter.put.eq(self.token_in[i]), counter.take.eq(taken)]
+            m.d.comb += [counter.load.eq(self.commit.take), counter.put.eq(self.token_in[i]), counter.take.eq(taken)]
             m.d.comb += [s.tokens[i].eq(counter.available) for s in self.all]
             overflows.append(counter.overflow)
         self.token_lost = Cat(overflows).any()
@@ -225,7 +225,7 @@ class AGCU(wiring.Component):
         m.d.sync += halted.eq(self.halt)
         m.d.comb += self.stopped.eq(halted | fault.valid)
         m.d.sync += self.quiet.eq(self.stopped & (self.in_flight == 0) & ~self.requests.sending)
-        with m.If(self.commit):
+        with m.If(self.commit.take):
             m.d.sync += fault.eq(0)
         with m.Elif(~fault.valid):
             origin = self.answers.failed_origin

@@ -13,7 +13,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect
 
 from hdl.agcu.config import fault_layout
-from hdl.config import ADDRESS_BITS, ConfigRegisters, config_port
+from hdl.config import ADDRESS_BITS, COMMIT, ConfigRegisters, config_port
 from hdl.floorplan import Kind
 from hdl.host.format import TILE_BITS, UNIT_BITS, UnitMap
 from hdl.params import SCALAR_BITS
@@ -48,14 +48,15 @@ def bus_link(units: UnitMap) -> wiring.Signature:
 def control_link(units: UnitMap) -> wiring.Signature:
     """Between the sequencer and one tile, seen from the sequencer.
 
-    - ``commit``, ``start``, ``clear``: pulses; ``halt``: level.
+    - ``commit`` (:data:`~hdl.config.COMMIT`), ``start``, ``clear``: pulses; ``halt``: level.
     - ``done``: pulse, every started unit is done. ``quiet``: level, every AGCU is. ``progress``: pulse now and then
       while memory moves.
     - ``fault``: level, from the first AGCU that was refused an access; ``faulty``: its index.
     """
     return wiring.Signature(
         {
-            **dict.fromkeys(("commit", "start", "halt", "clear"), Out(1)),
+            "commit": Out(COMMIT),
+            **dict.fromkeys(("start", "halt", "clear"), Out(1)),
             **dict.fromkeys(("done", "quiet", "progress"), In(1)),
             "fault": In(fault_layout()),
             "faulty": In(range(units.per_tile + 1)),
@@ -181,7 +182,7 @@ class TileControl(wiring.Component):
             {
                 "link": In(tile_link(units)),
                 "buses": Out(config_port()).array(units.per_tile),
-                "commit": Out(1),
+                "commit": Out(COMMIT),
                 "starts": Out(n),
                 "dones": In(n),
                 "halt": Out(1),

@@ -87,7 +87,7 @@ COMMANDS: Mapping[Opcode, data.StructLayout] = {
     Opcode.NOP: data.StructLayout({"opcode": OPCODE_BITS}),
     Opcode.LOAD: data.StructLayout({"opcode": OPCODE_BITS, "_": 24, "address": MEMORY_ADDRESS_BITS}),
     Opcode.ARGUMENTS: data.StructLayout({"opcode": OPCODE_BITS, "count": COUNT_BITS, "address": MEMORY_ADDRESS_BITS}),
-    Opcode.EXECUTE: data.StructLayout({"opcode": OPCODE_BITS, "tiles": TILE_BITS}),
+    Opcode.EXECUTE: data.StructLayout({"opcode": OPCODE_BITS, "tiles": TILE_BITS, "keep": 1}),
     Opcode.WAIT: data.StructLayout({"opcode": OPCODE_BITS, "tiles": TILE_BITS}),
     Opcode.DMA: data.StructLayout({"opcode": OPCODE_BITS, "descriptor": DESCRIPTOR}),
     Opcode.WAIT_DMA: data.StructLayout({"opcode": OPCODE_BITS}),

@@ -31,7 +31,8 @@ COMMAND_MEANINGS = {
     Opcode.NOP: "nothing",
     Opcode.LOAD: "check the bitstream at `address`, then write it into the shadow configuration of its tiles",
     Opcode.ARGUMENTS: "check the records in the `count` words at `address`, then write them into the shadow",
-    Opcode.EXECUTE: "shadow becomes active in `tiles`, and the units that take part start; does not wait",
+    Opcode.EXECUTE: "shadow becomes active in `tiles`, with `keep` in exchange for what was active, and the units that "
+    "take part start; does not wait",
     Opcode.WAIT: "until no tile of `tiles` is running",
     Opcode.DMA: "hand `descriptor` to the tier DMA; does not wait",
     Opcode.WAIT_DMA: "until the tier DMA has finished every descriptor",

@@ -90,7 +90,7 @@ REGISTERS = (
             "listing": (1, "a command list is being run"),
             "room": (1, "DOORBELL would be heard"),
             "running": (TILE_BITS, "tiles whose units have not all finished"),
-            "loaded": (TILE_BITS, "tiles that hold a program"),
+            "loaded": (TILE_BITS, "tiles whose shadow holds a program"),
             "copies": (8, "descriptors that the tier DMA has not finished"),
         },
     ),

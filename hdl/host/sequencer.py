@@ -125,16 +125,13 @@ class Sequencer(wiring.Component):
         dma_failed, dma_status, dma_reported = Signal(), Signal(DMA_STATUS_BITS), Signal()
         self._base, self._count = base, count = Signal(MEMORY_ADDRESS_BITS), Signal(COUNT_BITS)
         self._loops = Array(Signal(SCALAR_BITS, name=f"loop_{i}") for i in range(LOOPS))
-        tiles = fields(Opcode.EXECUTE, command).tiles
+        execute = fields(Opcode.EXECUTE, command)
+        tiles = execute.tiles
         known = (tiles != 0) & ((tiles >> units.params.tiles) == 0)
 
         def fail_of(unit: Any) -> None:
             m.d.sync += [error.eq(unit.error), self.failed.eq(1), state.listing.eq(0)]
             m.next = "NEXT"
-
-        def pulse(name: str) -> None:
-            for t, link in enumerate(self.links):
-                m.d.sync += getattr(link, name).eq(tiles.bit_select(t, 1))
 
         m.d.sync += [self.failed.eq(0), self.signalled.eq(0), loader.start.eq(0), unloader.start.eq(0)]
         m.d.sync += [getattr(link, name).eq(0) for link in self.links for name in ("commit", "start")]
@@ -191,10 +188,12 @@ class Sequencer(wiring.Component):
                 with m.If(unloader.error.code != 0):
                     fail_of(unloader)
             with m.State("COMMIT"):
-                pulse("commit")
+                for t, link in enumerate(self.links):
+                    mine = tiles.bit_select(t, 1)
+                    m.d.sync += [link.commit.take.eq(mine), link.commit.keep.eq(mine & execute.keep)]
                 m.next = "START"
             with m.State("START"):
-                pulse("start")
+                m.d.sync += [link.start.eq(tiles.bit_select(t, 1)) for t, link in enumerate(self.links)]
                 m.next = "NEXT"
             with m.State("WAIT"), m.If(stopper.stopping | ((state.running & tiles) == 0)):
                 m.next = "NEXT"
@@ -203,7 +202,7 @@ class Sequencer(wiring.Component):
                 m.next = "NEXT"
             with m.State("WAIT_DMA"), m.If(stopper.stopping | (state.copies == 0)):
                 m.next = "NEXT"
-        self._tiles(m, loader, stopper, tiles, machine.ongoing("START"))
+        self._tiles(m, loader, stopper, execute, machine.ongoing("START"))
         self._copies(m, stopper, command, copy, (dma_failed, dma_status, dma_reported))
         return m
 
@@ -300,9 +299,13 @@ class Sequencer(wiring.Component):
         wiring.connect(m, unloader.transfer, words.writing)
         wiring.connect(m, unloader.words, words.write)
 
-    def _tiles(self, m: Module, loader: Loader, stopper: Stopper, tiles: Value, start: Value) -> None:
-        """Which tiles hold a program and which are running; halts, clears and faults."""
-        state = self.state
+    def _tiles(self, m: Module, loader: Loader, stopper: Stopper, execute: data.View, start: Value) -> None:
+        """Which tiles hold a program and which are running; halts, clears and faults.
+
+        ``state.loaded`` is about the shadow, ``held`` about the active configuration; an exchange exchanges them.
+        """
+        state, tiles = self.state, execute.tiles
+        held = Signal(TILE_BITS)
         done = Cat(link.done for link in self.links)
         m.d.comb += [
             loader.loaded.eq(state.loaded),
@@ -320,7 +323,9 @@ class Sequencer(wiring.Component):
                 m.d.sync += stopper.groups[t].eq(tiles)
         begun = Mux(start, tiles, 0)
         m.d.sync += state.running.eq((state.running | begun) & ~done & ~stopper.clear)
-        unloaded = Mux(loader.touch, loader.tiles, 0) | stopper.clear
+        m.d.sync += held.eq((held | begun) & ~stopper.clear)
+        emptied = Mux(execute.keep, begun & ~held, 0)  # a tile that begins was loaded; it stays so if there was another
+        unloaded = Mux(loader.touch, loader.tiles, 0) | emptied | stopper.clear
         loaded = Mux(loader.done & (loader.error.code == 0), loader.tiles, 0)
         m.d.sync += state.loaded.eq((state.loaded | loaded) & ~unloaded)
 

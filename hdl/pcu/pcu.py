@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.clock_gate import gated_domain
-from hdl.config import ConfigRegisters, config_port
+from hdl.config import COMMIT, ConfigRegisters, config_port
 from hdl.once import once
 from hdl.params import SCALAR_BITS, PCUParams
 from hdl.pcu.config import REGISTERS, STATUS, Mode, pcu_layout
@@ -42,7 +42,7 @@ class PCU(wiring.Component):
         super().__init__(
             {
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
                 "start": In(1),
                 "done": Out(1),
                 "vector_in": In(vector_stream(params.lanes)).array(params.VECTOR_INPUTS),
@@ -170,7 +170,7 @@ class PCU(wiring.Component):
         ):
             wiring.connect(m, wiring.flipped(mine), inner)
         m.d.comb += [header.token_in.eq(self.token_in), self.token_out.eq(outputs.token_out)]
-        m.d.comb += header.flush.eq(self.commit)
+        m.d.comb += header.flush.eq(self.commit.take)
 
     def _run(self, m: Module, start: Signal, header: Header, drain: Drain, tail: Tail, outputs: Outputs) -> Signal:
         """From ``start`` to ``done``; the chain starts when the random numbers are seeded."""
@@ -226,7 +226,7 @@ class PCU(wiring.Component):
         events = [running, header.fires, *header.stalls, header.token_lost]
         for i, event in enumerate(events):
             count = Signal(SCALAR_BITS, name=STATUS[i])
-            with m.If(self.commit):
+            with m.If(self.commit.take):
                 m.d.sync += count.eq(0)
             with m.Elif(event):
                 m.d.sync += count.eq(count + 1)

@@ -8,7 +8,7 @@ from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.config import ConfigRegisters, config_port
+from hdl.config import COMMIT, ConfigRegisters, config_port
 from hdl.control.credits import Credits
 from hdl.control.tokens import TokenCounter
 from hdl.params import SCALAR_BITS, PMUParams
@@ -49,7 +49,7 @@ class PMU(wiring.Component):
                 "token_in": In(params.TOKENS),
                 "token_out": Out(params.TOKENS),
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
                 "start": In(1),
                 "done": Out(1),
             }
@@ -101,7 +101,7 @@ class PMU(wiring.Component):
         config, second = self.config.write, Signal()  # the beat completes an FP32 vector: its id does not count
         uses_ids = Cat(config.registers[k].addend == Addend.SEQUENCE for k in range(len(config.registers))).any()
         taken, issue = beats.valid & beats.ready, self.issues[0]
-        with m.If(self.commit):
+        with m.If(self.commit.take):
             m.d.sync += second.eq(0)
         with m.Elif(taken):
             m.d.sync += second.eq(~second & config.convert)
@@ -115,7 +115,7 @@ class PMU(wiring.Component):
             issue.sequence.eq(ids.r_data),
             ids.r_en.eq(issue.sequence_ready),
             self.write_align.config.eq(config),
-            self.write_align.clear.eq(self.commit),
+            self.write_align.clear.eq(self.commit.take),
             self.write_align.i.valid.eq(store.r_rdy & self.running & config.enable),
             self.write_align.i.payload.eq(store.r_data),
             store.r_en.eq(self.write_align.i.ready & self.running & config.enable),
@@ -215,7 +215,7 @@ class PMU(wiring.Component):
         for i in range(self.params.TOKENS):
             m.submodules[f"token_{i}"] = counter = TokenCounter()
             m.d.comb += [
-                counter.load.eq(self.commit),
+                counter.load.eq(self.commit.take),
                 counter.put.eq(self.token_in[i]),
                 counter.take.eq(reduce(or_, (a.taken.wait[i] for a in self.accesses))),
             ]

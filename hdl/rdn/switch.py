@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.config import ConfigRegisters, config_port
+from hdl.config import COMMIT, ConfigRegisters, config_port
 from hdl.floorplan import Side
 from hdl.params import SCALAR_BITS
 from hdl.rdn.arbiter import LeastRecent, chosen
@@ -42,7 +42,7 @@ class Switch(wiring.Component):
                 "row": In(ROW_BITS),
                 "column": In(COLUMN_BITS),
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
             }
         )
 
@@ -129,7 +129,7 @@ class Switch(wiring.Component):
         events = [*(grant.any() for grant in grants), *(unit.stalled for unit in inputs)]
         counters = [Signal(SCALAR_BITS, name=f"count_{i}") for i in range(len(events))]
         dropped, errors = Cat(unit.dropped for unit in inputs), Signal(len(inputs))
-        with m.If(self.commit):
+        with m.If(self.commit.take):
             m.d.sync += [errors.eq(0), *(counter.eq(0) for counter in counters)]
         with m.Else():
             for event, counter in zip(events, counters, strict=True):

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.config import ConfigRegisters, config_port
+from hdl.config import COMMIT, ConfigRegisters, config_port
 from hdl.rdn.config import SIDES, TokenSizes, token_layout
 
 
@@ -28,7 +28,7 @@ class TokenSwitch(wiring.Component):
                 "local_in": In(sizes.locals_in),
                 "local_out": Out(sizes.locals_out),
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
             }
         )
 

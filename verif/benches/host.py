@@ -16,7 +16,7 @@ from coe_mapping.registers import Registers
 from golden_model.launch import Error
 from hdl.agcu.config import Cause, fault_layout
 from hdl.axi import Resp, axi4_lite
-from hdl.config import ConfigRegisters, config_port
+from hdl.config import COMMIT, ConfigRegisters, config_port
 from hdl.floorplan import COMPUTE, Kind, floorplan
 from hdl.host.config_network import TileControl
 from hdl.host.errors import ErrorCode
@@ -71,7 +71,7 @@ class StubUnit(wiring.Component):
         super().__init__(
             {
                 "bus": In(config_port()),
-                "commit": In(1),
+                "commit": In(COMMIT),
                 "start": In(1),
                 "halt": In(1),
                 "done": Out(1),

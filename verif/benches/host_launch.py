@@ -102,9 +102,17 @@ def _arguments(machine: UnitMap, rng: np.random.Generator) -> list[int]:
 
 
 def random_list(rng: np.random.Generator, tiles: int, lengths: Mapping[int, int]) -> list[list[int]]:
-    """Commands whose outcome does not depend on time: who starts a tile or a copy waits for it next."""
+    """Commands whose outcome does not depend on time: who starts a tile or a copy waits for it next.
+
+    Half of the lists begin with two programs, of which the first is kept to go on with.
+    """
     mask = int(rng.choice([1, 1, (1 << tiles) - 1]))
-    commands: list[list[int]] = [command(Opcode.LOAD, address=int(rng.choice(PROGRAMS)))]
+    commands: list[list[int]] = []
+    for _ in range(int(rng.choice([0, 2]))):
+        commands.append(command(Opcode.LOAD, address=int(rng.choice(PROGRAMS))))
+        commands.append(command(Opcode.EXECUTE, tiles=mask, keep=1))
+        commands.append(command(Opcode.WAIT, tiles=mask))
+    commands += [] if commands else [command(Opcode.LOAD, address=int(rng.choice(PROGRAMS)))]
     counters = list(rng.permutation(LOOPS))
     for _ in range(int(rng.integers(3, 14))):
         choice = rng.random()
@@ -117,7 +125,8 @@ def random_list(rng: np.random.Generator, tiles: int, lengths: Mapping[int, int]
             commands.append(command(Opcode.ARGUMENTS, address=address, count=count))
         elif choice < 0.6:
             wrong = rng.random() < 0.05
-            commands.append(command(Opcode.EXECUTE, tiles=0 if wrong else mask))
+            keep = int(rng.random() < 0.6)
+            commands.append(command(Opcode.EXECUTE, tiles=0 if wrong else mask, keep=keep))
             commands.append(command(Opcode.WAIT, tiles=1 << tiles if rng.random() < 0.05 else mask))
         elif choice < 0.7:
             commands.append(command(Opcode.UNLOAD, address=int(rng.choice(IMAGES)), tiles=mask))
@@ -159,7 +168,7 @@ def check_random_list(rig: Rig, rng: np.random.Generator) -> str:
 
 
 def compared(rig: Rig, golden: Sequencer, memory: ArrayMemory) -> str:
-    """What of errors, signals, memory or units differs, or nothing."""
+    """What of errors, signals, memory or units, shadow and active, differs, or nothing."""
     expected = golden.error or Error(ErrorCode.NONE)
     found = rig.error()
     if found != expected:
@@ -173,4 +182,9 @@ def compared(rig: Rig, golden: Sequencer, memory: ArrayMemory) -> str:
     wrong = np.flatnonzero(rig.content != memory.content)
     if len(wrong):
         return f"byte {wrong[0]:#x} of memory differs, the first of {len(wrong)}"
+    active = rig.model["active_words"]
+    for number in range(rig.units.tile_unit(0)):
+        found, due = active >> 32 * number & 0xFFFF_FFFF, golden.committed[number][0]
+        if found != due:
+            return f"{rig.units.name(number)} runs with word {found:#x}, should be {due:#x}"
     return different(rig, golden)

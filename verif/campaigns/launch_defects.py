@@ -5,6 +5,9 @@ from verif.defects import Defect
 LISTS = "tests/test_launch.py::test_random_command_lists_leave_what_the_golden_model_leaves"
 DONE = "tests/test_launch.py::test_a_tile_is_not_done_before_its_slowest_unit"
 SHADOW = "tests/test_launch.py::test_the_next_program_loads_while_this_one_runs_and_runs_after_it"
+TURNS = "tests/test_launch.py::test_two_programs_take_turns_and_are_loaded_once"
+EXCHANGE = "tests/test_config.py::test_an_exchange_keeps_every_bit_of_what_was_active"
+STOP = "tests/test_launch.py::test_a_stop_forgets_the_active_program_too[True]"
 ZERO = "tests/test_launch.py::test_what_a_program_does_not_mention_is_zero_after_its_load"
 CHANGED = "tests/test_launch.py::test_a_program_that_changes_between_check_and_load_is_refused_and_its_tiles_hold_none"
 STRAY = "tests/test_launch.py::test_a_record_that_changes_between_check_and_load_is_not_written_to_another_tile"
@@ -115,9 +118,51 @@ DEFECTS = [
     Defect(
         "execute does not commit",
         "hdl/host/sequencer.py",
-        'pulse("commit")',
-        "pass",
+        "link.commit.take.eq(mine)",
+        "link.commit.take.eq(0)",
         SHADOW,
+    ),
+    Defect(
+        "every execute exchanges",
+        "hdl/host/sequencer.py",
+        "link.commit.keep.eq(mine & execute.keep)",
+        "link.commit.keep.eq(mine)",
+        LISTS,
+    ),
+    Defect(
+        "the shadow does not take what was active",
+        "hdl/config.py",
+        "m.d.sync += Cat(words).eq(active)",
+        "pass",
+        TURNS,
+    ),
+    Defect(
+        "an exchange loses the bits beyond the layout",
+        "hdl/config.py",
+        "m.d.sync += Cat(words).eq(active)",
+        "m.d.sync += Cat(words).eq(self.active)",
+        EXCHANGE,
+    ),
+    Defect(
+        "a tile stays loaded after an exchange with nothing",
+        "hdl/host/sequencer.py",
+        "Mux(execute.keep, begun & ~held, 0)",
+        "0",
+        LISTS,
+    ),
+    Defect(
+        "a tile is not loaded after an exchange with a program",
+        "hdl/host/sequencer.py",
+        "Mux(execute.keep, begun & ~held, 0)",
+        "Mux(execute.keep, begun, 0)",
+        LISTS,
+    ),
+    Defect(
+        "a cleared tile still holds its active program",
+        "hdl/host/sequencer.py",
+        "held.eq((held | begun) & ~stopper.clear)",
+        "held.eq(held | begun)",
+        STOP,
     ),
     Defect(
         "a loop runs once too often",
