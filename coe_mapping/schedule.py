@@ -1,8 +1,9 @@
 """Launch schedules as data, and the two ways to carry one out: command by command, or as one list in memory.
 
-A schedule is a list of launches: a program and the addresses of its regions. Both ways load a program only when another
-one is resident, and set only the arguments that differ from those the program was given last; so going on to the next
-layer is a launch with other arguments.
+A schedule is a list of launches: a program and the addresses of its regions. Both ways load a program only when the
+shadow configuration holds another one, and set only the arguments that differ from those the program was given last; so
+going on to the next layer is a launch with other arguments. A list moreover keeps the program that ran before, when
+another one comes next (``docs/launch.md``): two programs that take turns are loaded once each.
 
 ::
 
@@ -10,6 +11,8 @@ layer is a launch with other arguments.
     hardware  host: LIST
               list:      LOAD ARGUMENTS EXECUTE | LOAD ARGUMENTS WAIT EXECUTE | ARGUMENTS WAIT EXECUTE | ... WAIT
                                         (what stands before a WAIT happens in the shadow of what runs)
+    two programs in turn, loaded before:
+              list:      ARGUMENTS EXECUTE keep | ARGUMENTS WAIT EXECUTE keep | ... WAIT
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +48,14 @@ class Stored:
         return sum(1 << tile for tile in self.loaded.bitstream.tiles)
 
 
+@dataclass(frozen=True)
+class Resident:
+    """A program in the shadow or active configuration, and the arguments it was given since it was loaded."""
+
+    program: str
+    given: Mapping[Argument, int] = field(default_factory=dict)
+
+
 Done = Callable[[int], None]
 """Told every launch by its number in the schedule, in order: after each in software, after all of them in hardware."""
 
@@ -63,14 +74,14 @@ class Orchestrator:
     programs: Mapping[str, Stored]
     commands: int
     arguments: int
-    _resident: str | None = field(default=None, init=False)
-    _given: dict[Argument, int] = field(default_factory=dict, init=False)
+    _shadow: Resident | None = field(default=None, init=False)
+    _active: Resident | None = field(default=None, init=False)
 
     def load(self, program: str) -> None:
-        """Makes sure that a program is resident, its arguments as they were compiled."""
+        """Loads a program into the shadow, its arguments as they were compiled."""
         with self._forgetting():
             self.device.load(self.programs[program].loaded)
-        self._resident, self._given = program, {}
+        self._shadow = Resident(program)
 
     def software(self, schedule: Sequence[Launch], done: Done | None = None) -> None:
         """Every command from the host.
@@ -107,9 +118,11 @@ class Orchestrator:
         commands: list[list[int]] = []
         words: list[int] = []
         running = 0
-        for launch in schedule:
+        following = [*(launch.program for launch in schedule[1:]), ahead]
+        for launch, after in zip(schedule, following, strict=True):
             stored = self.programs[launch.program]
-            load, changed = self.turn_to(launch)
+            keep = after is not None and self._take_turns(launch.program, after)
+            load, changed = self.turn_to(launch, keep=keep)
             if load:
                 commands.append(command(Opcode.LOAD, address=stored.loaded.address))
             if changed:
@@ -119,11 +132,11 @@ class Orchestrator:
                 words += records
             if running:
                 commands.append(command(Opcode.WAIT, tiles=running))
-            commands.append(command(Opcode.EXECUTE, tiles=stored.tiles))
+            commands.append(command(Opcode.EXECUTE, tiles=stored.tiles, keep=keep))
             running = stored.tiles
-        if ahead is not None and ahead != self._resident:
+        if ahead is not None and not self._loaded(ahead):
             commands.append(command(Opcode.LOAD, address=self.programs[ahead].loaded.address))
-            self._resident, self._given = ahead, {}
+            self._shadow = Resident(ahead)
         commands.append(command(Opcode.WAIT, tiles=running))
         return commands, words
 
@@ -133,25 +146,34 @@ class Orchestrator:
         try:
             yield
         except DeviceError:
-            self._resident = None
+            self._shadow = self._active = None
             self.device.run([command(Opcode.WAIT, tiles=(1 << self.device.params.tiles) - 1)])
             raise
 
-    def turn_to(self, launch: Launch) -> tuple[bool, dict[Argument, int]]:
+    def turn_to(self, launch: Launch, *, keep: bool = False) -> tuple[bool, dict[Argument, int]]:
         """Whether the program has to be loaded for a launch, and the arguments that it does not have yet; from now on
-        both count as done."""
-        load = launch.program != self._resident
-        if load:
-            self._resident, self._given = launch.program, {}
+        both count as done, and the launch too, with ``keep`` in exchange for what ran before."""
+        load = not self._loaded(launch.program)
+        given = {} if load or self._shadow is None else self._shadow.given
         stored = self.programs[launch.program]
         changed = {
             part: bits
             for argument, value in stored.compiled.at(launch.addresses).items()
             for part, bits in _parts(argument, value)
-            if bits != self._given.get(part, _content(stored.loaded.bitstream, part))
+            if bits != given.get(part, _content(stored.loaded.bitstream, part))
         }
-        self._given |= changed
+        launched = Resident(launch.program, {**given, **changed})
+        self._shadow, self._active = self._active if keep else launched, launched
         return load, changed
+
+    def _take_turns(self, program: str, after: str) -> bool:
+        """Whether to keep what ran before ``program``: it may be ``after``, which runs next. Before itself a program is
+        wanted in the shadow; and one on other tiles would be kept on some of its own only."""
+        return after != program and self.programs[after].tiles == self.programs[program].tiles
+
+    def _loaded(self, program: str) -> bool:
+        """Whether the shadow holds a program."""
+        return self._shadow is not None and self._shadow.program == program
 
 
 def _parts(argument: Argument, value: int) -> Iterator[tuple[Argument, int]]:

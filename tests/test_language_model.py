@@ -26,8 +26,9 @@ from coe_mapping.models.tokenizer import Tokenizer, read_tokenizer
 from coe_mapping.reference import Reference
 from golden_model.launch import Error
 from golden_model.operators import ContractArithmetic
+from hdl.config import unpack
 from hdl.errors import ParameterError
-from hdl.host.format import Opcode
+from hdl.host.format import COMMANDS, Opcode
 from hdl.params import DEMO, TEST, RDUParams
 from tests import small_models
 from verif.sources import ROOT
@@ -268,13 +269,14 @@ def idle(model: Model, compiled: CompiledModel) -> LanguageModel:
 
 
 def test_a_list_loads_the_next_program_while_the_present_one_runs(idle: LanguageModel) -> None:
-    """And goes from layer to layer by arguments alone."""
+    """And goes from layer to layer by arguments alone, and from the head back to the layer, which was kept."""
     phase = idle.compiled.decode
     commands, _ = idle.orchestrator.lower(idle.schedule(phase), ahead=phase.programs.layer)
     following = ["ARGUMENTS", "WAIT", "EXECUTE"]
     after_embedding = ["LOAD", *following, *following, *following, "LOAD", *following]
-    expected = ["LOAD", "ARGUMENTS", "EXECUTE", *after_embedding, "LOAD", "WAIT"]
-    assert [opcode(each).name for each in commands] == expected
+    assert [opcode(each).name for each in commands] == ["LOAD", "ARGUMENTS", "EXECUTE", *after_embedding, "WAIT"]
+    executes = [words for words in commands if opcode(words) is Opcode.EXECUTE]
+    assert [unpack(COMMANDS[Opcode.EXECUTE], words[:1]).keep for words in executes] == [1, 0, 0, 1, 1]
     again, _ = idle.orchestrator.lower(idle.schedule(phase, embed=False))
     without_load = ["ARGUMENTS", "EXECUTE", *following, *following, "LOAD", *following]
     assert [opcode(each).name for each in again] == [*without_load, "WAIT"]
