@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from coe_mapping.bitstream import encode
 from coe_mapping.compile import Compiled, compile_program
 from coe_mapping.kernels import image
-from coe_mapping.kernels.decoder import LayerShape, Layout, decoder_layer
+from coe_mapping.kernels.decoder import Kernel, LayerShape, Layout, decoder_layer
 from coe_mapping.kernels.embedding import EmbeddingLayout, embedding
 from coe_mapping.kernels.head import HeadLayout, HeadShape, head, rows_apart
+from coe_mapping.kernels.looped import looped
 from coe_mapping.kernels.memory import ELEMENT_BYTES, Binding
 from coe_mapping.memory_plan import Need
 from coe_mapping.models.model import Model, ModelConfig
@@ -48,10 +49,11 @@ class Sizes:
 
 
 class Programs(NamedTuple):
-    """Names of the programs of a phase."""
+    """Names of the programs of a phase. ``layer`` runs one layer, ``layers`` all of them."""
 
     embedding: str
     layer: str
+    layers: str
     head: str
 
 
@@ -59,7 +61,8 @@ class Programs(NamedTuple):
 class Phase:
     """Prefill or decode: the layouts of its three kernels, and their programs.
 
-    The head of decode embeds the tokens it finds, so that the embedding is launched for the first tokens only.
+    ``steps``: bytes from a layer's region to the next layer's, by name. The head of decode embeds the tokens it finds,
+    so that the embedding is launched for the first tokens only.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Phase:
     layer: Layout
     head: HeadLayout
     programs: Programs
+    steps: Mapping[str, int]
 
     @property
     def row_bytes(self) -> int:
@@ -74,14 +78,18 @@ class Phase:
         return self.layer.output.width * ELEMENT_BYTES
 
     @property
+    def step(self) -> int:
+        """Bytes from the hidden state before a layer to that behind it."""
+        return self.steps["y"]
+
+    @property
     def sequence_bytes(self) -> int:
         """Of the keys, or the values, of one sequence."""
         return self.layer.cache_rows * self.layer.cache_pitch * ELEMENT_BYTES
 
-    @property
-    def hidden_bytes(self) -> int:
-        """Of hidden state, and behind it as many rows as a head looks at beyond the last."""
-        return self.layer.regions["y"].bytes + (self.head.padded_rows - 1) * self.row_bytes
+    def hidden_bytes(self, layers: int) -> int:
+        """Of the hidden states around ``layers``, and behind them as many rows as a head looks at beyond the last."""
+        return (layers + 1) * self.step + (self.head.padded_rows - 1) * self.row_bytes
 
 
 @dataclass(frozen=True)
@@ -115,68 +123,74 @@ def compile_model(params: RDUParams, config: ModelConfig, sizes: Sizes, *, seed:
             programs[name] = compile_program(params, program, bindings, seed=seed)
         return name
 
-    def phase(name: str, rows: int, head_rows: int, *, batch: bool) -> Phase:
+    def layer_of(rows: int, *, batch: bool) -> Kernel:
         widths = (config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate, config.epsilon)
+        return decoder_layer(params, LayerShape(*widths, rows, sizes.positions, batch))
+
+    def phase(name: str, layer: Kernel, rows: int, head_rows: int, *, batch: bool) -> Phase:
+        own = layer.layout.steps
+        steps = {**shared, "x": own["x"], "y": own["y"]}
         first = embedding(params, config.hidden, config.vocabulary, rows)
-        layer = decoder_layer(params, LayerShape(*widths, rows, sizes.positions, batch))
+        all_layers = looped(layer, config.layers, steps)
         last = head(params, HeadShape(config.hidden, config.vocabulary, config.epsilon, head_rows, embeds=batch))
         names = Programs(
             add(f"embedding of {rows}", first.program, first.bindings),
             add(f"{name} layer", layer.program, layer.bindings),
+            add(f"{name} layers", all_layers.program, all_layers.bindings),
             add(f"{name} head", last.program, last.bindings),
         )
-        return Phase(name, first.layout, layer.layout, last.layout, names)
+        return Phase(name, first.layout, layer.layout, last.layout, names, steps)
 
-    prefill = phase("prefill", sizes.prompt, rows_apart(params, config.hidden), batch=False)
-    decode = phase("decode", sizes.batch, sizes.batch, batch=True)
+    one, many = layer_of(sizes.prompt, batch=False), layer_of(sizes.batch, batch=True)
+    shared = many.layout.steps  # weights and caches are those of decode, with room for all sequences
+    prefill = phase("prefill", one, sizes.prompt, rows_apart(params, config.hidden), batch=False)
+    decode = phase("decode", many, sizes.batch, sizes.batch, batch=True)
     return CompiledModel(params, config, sizes, prefill, decode, programs)
 
 
-def needs(compiled: CompiledModel, *, keep: bool) -> Iterator[Need]:
+def needs(compiled: CompiledModel) -> Iterator[Need]:
     """Every region by name; traffic is that of one prefill and one decode pass.
 
-    Launches are those of a prefill pass, then those of a decode pass: the embedding, the layers, the head.
-
-    Args:
-        keep: hidden states stay until the end of their pass.
+    Launches are those of a prefill pass, then those of a decode pass: the embedding, the layers, the head. What a layer
+    has of its own lies a step behind what the layer before has (:attr:`Layout.steps`).
     """
     layers = compiled.config.layers
     yield from _tensors(compiled)
     for phase, start in ((compiled.prefill, 0), (compiled.decode, layers + 2)):
-        yield from _states(phase, layers, start, keep=keep)
+        yield from _states(phase, layers, start)
     for name, size in compiled.program_bytes.items():
         yield Need(f"program.{name}", size, traffic=2 * size)
-    first, layer, last = (compiled.programs[name] for name in compiled.decode.programs)
+    first, layer, _, last = (compiled.programs[name] for name in compiled.decode.programs)
     arguments = argument_bytes([first, *[layer] * layers, last])
     yield Need("arguments", arguments, traffic=arguments)
     yield Need("commands", list_bytes(layers + 2), traffic=list_bytes(layers + 2))
 
 
-def contents(compiled: CompiledModel, model: Model) -> Iterator[tuple[str, Array]]:
-    """What regions hold before the first pass, as integers of any width."""
+def contents(compiled: CompiledModel, model: Model) -> Iterator[tuple[str, int, Array]]:
+    """What regions hold before the first pass: name, layer (0 for what all have in common), integers of any width."""
     phase, rotary = compiled.decode, model.config.rotary
-    yield "table", image.embedding_table(phase.embedding, model)
-    yield from image.head_weights(phase.head, model).items()
+    yield "table", 0, image.embedding_table(phase.embedding, model)
+    yield from ((name, 0, tensor) for name, tensor in image.head_weights(phase.head, model).items())
     arithmetic = ContractArithmetic(compiled.params.lanes)
     tables = arithmetic.rotary_tables(rotary.frequencies, rotary.amplitude, phase.layer.cache_rows)
-    yield from image.rotary_tables(phase.layer, *tables).items()
+    yield from ((name, 0, table) for name, table in image.rotary_tables(phase.layer, *tables).items())
     empty = np.zeros(phase.layer.regions["keys"].bytes, np.uint8)  # what is masked must still be numbers
     for i in range(model.config.layers):
         for name, tensor in image.layer_weights(phase.layer, model, i).items():
-            yield f"{name}.{i}", tensor
-        yield f"keys.{i}", empty
-        yield f"values.{i}", empty
+            yield name, i, tensor
+        yield "keys", i, empty
+        yield "values", i, empty
 
 
 def _tensors(compiled: CompiledModel) -> Iterator[Need]:
     """What stays: weights, tables, caches."""
     prefill, decode, layers = compiled.prefill, compiled.decode, compiled.config.layers
     layer, passes = decode.layer.regions, prefill.layer.heads.blocks + decode.layer.heads.blocks
-    for i in range(layers):
-        for name in (*decode.layer.weights, *image.NORMS):
-            yield Need(f"{name}.{i}", layer[name].bytes, traffic=passes * layer[name].bytes)
-        for name in ("keys", "values"):
-            yield Need(f"{name}.{i}", layer[name].bytes, traffic=layer[name].bytes + prefill.sequence_bytes)
+    for name in (*decode.layer.weights, *image.NORMS):
+        yield Need(name, layers * decode.steps[name], traffic=layers * passes * layer[name].bytes)
+    for name in ("keys", "values"):
+        moved = layer[name].bytes + prefill.sequence_bytes
+        yield Need(name, layers * decode.steps[name], traffic=layers * moved)
     rows = prefill.layer.padded_rows + decode.layer.padded_rows
     for name in ("cosines", "sines"):
         used = 2 * layers * rows * decode.layer.head_pitch * ELEMENT_BYTES  # for queries and for keys
@@ -186,14 +200,12 @@ def _tensors(compiled: CompiledModel) -> Iterator[Need]:
         yield Need(name, decode.head.regions[name].bytes, traffic=2 * decode.head.regions[name].bytes)
 
 
-def _states(phase: Phase, layers: int, start: int, *, keep: bool) -> Iterator[Need]:
+def _states(phase: Phase, layers: int, start: int) -> Iterator[Need]:
     """What goes through a pass that begins with launch ``start``; the host writes before it, and reads after it."""
     end = start + layers + 1
+    hidden = phase.hidden_bytes(layers)
     positions = phase.layer.regions["positions"].bytes
     yield Need(f"{phase.name}.positions", positions, start, end, traffic=layers * positions)
-    for i in range(layers + 1):
-        feeds_back = i == 0 and phase.head.shape.embeds
-        last = end if keep or feeds_back else start + i + 1
-        yield Need(f"{phase.name}.hidden.{i}", phase.hidden_bytes, start + i, last, traffic=2 * phase.hidden_bytes)
+    yield Need(f"{phase.name}.hidden", hidden, start, end, traffic=2 * hidden)
     tokens = max(phase.embedding.regions["tokens"].bytes, phase.head.regions["tokens"].bytes)
     yield Need(f"{phase.name}.tokens", tokens, traffic=2 * tokens)

@@ -7,7 +7,8 @@
     for sequence, token in language_model.generate(prompts, limit=8, stops=frozenset({0})):
         ...
 
-A pass through the model is a schedule of launches: the embedding, the layer kernel once for every layer, the head.
+A pass through the model is a schedule of launches: the embedding, the layers, the head. Orchestrated by the host, the
+layer kernel is launched once for every layer; in a command list all layers are one launch (:mod:`.kernels.looped`).
 Prefill takes the prompts one after the other, each in as many passes as its length needs; decode takes a token of every
 sequence in one pass, and its head leaves the embeddings of the tokens it found, with which the next pass begins. The
 phases have kernels of their own and share weights and caches.
@@ -16,6 +17,7 @@ phases have kernels of their own and share weights and caches.
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,9 +97,9 @@ class LanguageModel:
         self.device, self.model, self.compiled, self.config = device, model, compiled, model.config
         self.orchestration, self.observer = orchestration, observer
         scratch = Need("scratch", Device.SCRATCH, address=device.scratch)
-        self.memory: MemoryPlan = plan(device.params, [*needs(compiled, keep=observer is not None), scratch])
-        for region, content in contents(compiled, model):
-            self._write(region, content)
+        self.memory: MemoryPlan = plan(device.params, [*needs(compiled), scratch])
+        for region, layer, content in contents(compiled, model):
+            self._write(region, content, layer * compiled.decode.steps.get(region, 0))
         self.orchestrator = Orchestrator(
             device,
             {name: self._store_program(name) for name in compiled.programs},
@@ -172,7 +174,7 @@ class LanguageModel:
         positions = np.full(phase.layer.padded_rows, phase.layer.positions)  # where nobody looks
         positions[list(step.sequences)] = step.positions
         self._write("decode.positions", image.positions(phase.layer, positions))
-        self._run(step, self.schedule(phase, embed=not self._embedded), rows=step.sequences, then=phase.programs.layer)
+        self._run(step, self.schedule(phase, embed=not self._embedded), rows=step.sequences, then=phase.programs.layers)
         self._embedded = True
         tokens = self._tokens(phase)
         self._newest = {sequence: tokens[sequence] for sequence in step.sequences}
@@ -191,18 +193,23 @@ class LanguageModel:
 
         ``embed``: it begins with the embedding. ``answer``: it ends with the head.
         """
-        first, layer, last = phase.programs
-        hidden = [self.memory.addresses[f"{phase.name}.hidden.{i}"] for i in range(self.config.layers + 1)]
-        tokens, at = self.memory.addresses[f"{phase.name}.tokens"], self.memory.addresses
-        begin = Launch(first, {"tokens": tokens, "table": at["table"], "x": hidden[0]})
-        layers = [
-            Launch(layer, {"x": hidden[i], "y": hidden[i + 1], **self._layer(phase, i, sequence)})
-            for i in range(self.config.layers)
-        ]
+        names, at = phase.programs, self.memory.addresses
+        tokens, hidden = at[f"{phase.name}.tokens"], at[f"{phase.name}.hidden"]
+        begin = Launch(names.embedding, {"tokens": tokens, "table": at["table"], "x": hidden})
+        middle = self.layers(phase, sequence, looped=self.orchestration is Orchestration.HARDWARE)
         weights = {name: at[name] for name in ("final_norm", "head", "table")}
-        x = hidden[-1] + row * phase.row_bytes
-        end = Launch(last, {"x": x, "tokens": tokens, "embedded": hidden[0], **weights})
-        return [*([begin] if embed else []), *layers, *([end] if answer else [])]
+        x = hidden + self.config.layers * phase.step + row * phase.row_bytes
+        end = Launch(names.head, {"x": x, "tokens": tokens, "embedded": hidden, **weights})
+        return [*([begin] if embed else []), *middle, *([end] if answer else [])]
+
+    def layers(self, phase: Phase, sequence: int = 0, *, looped: bool) -> list[Launch]:
+        """All layers, in one launch or one by one."""
+        x = self.memory.addresses[f"{phase.name}.hidden"]
+        name = phase.programs.layers if looped else phase.programs.layer
+        return [
+            Launch(name, {"x": x + i * phase.step, "y": x + (i + 1) * phase.step, **self._layer(phase, i, sequence)})
+            for i in range(1 if looped else self.config.layers)
+        ]
 
     # --- passes ---
 
@@ -228,14 +235,14 @@ class LanguageModel:
     def _run(self, step: Pass, schedule: Sequence[Launch], rows: Sequence[int], then: str) -> None:
         """A pass; the observer sees ``rows`` of hidden state after every layer. ``then``: the next pass's program."""
         phase = self._phase(step)
-        layers = [number for number, launch in enumerate(schedule) if launch.program == phase.programs.layer]
+        counts = {phase.programs.layer: 1, phase.programs.layers: self.config.layers}
+        ends = list(accumulate(counts.get(launch.program, 0) for launch in schedule))
 
         def done(number: int) -> None:
             if self.observer is None:
                 return
             self.observer.launch(step, schedule[number])
-            if number in layers:
-                layer = layers.index(number)
+            for layer in range(ends[number - 1] if number else 0, ends[number]):
                 self.observer.layer(step, layer, self._hidden(phase, layer + 1)[list(rows)])
 
         if self.orchestration is Orchestration.SOFTWARE:
@@ -269,12 +276,12 @@ class LanguageModel:
     def _layer(self, phase: Phase, layer: int, sequence: int) -> dict[str, int]:
         """Addresses of a layer's regions but for its input and output."""
         at, offset = self.memory.addresses, sequence * phase.sequence_bytes
-        own = (*phase.layer.weights, *image.NORMS)
+        own, steps = (*phase.layer.weights, *image.NORMS), phase.steps
         return {
             "positions": at[f"{phase.name}.positions"],
             **{name: at[name] for name in ("cosines", "sines")},
-            **{name: at[f"{name}.{layer}"] for name in own},
-            **{name: at[f"{name}.{layer}"] + offset for name in ("keys", "values")},
+            **{name: at[name] + layer * steps[name] for name in own},
+            **{name: at[name] + layer * steps[name] + offset for name in ("keys", "values")},
         }
 
     def _store_program(self, name: str) -> Stored:
@@ -282,10 +289,10 @@ class LanguageModel:
         address = self.memory.addresses[f"program.{name}"]
         return Stored(program, self.device.store_program(program.bitstream, address))
 
-    def _write(self, region: str, data: Array) -> None:
+    def _write(self, region: str, data: Array, offset: int = 0) -> None:
         content = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
-        assert len(content) <= self.memory.needs[region].bytes, f"{region} has {len(content)} bytes"
-        self.device.write(self.memory.addresses[region], content)
+        assert offset + len(content) <= self.memory.needs[region].bytes, f"{region} has {len(content)} bytes"
+        self.device.write(self.memory.addresses[region] + offset, content)
 
     def _phase(self, step: Pass) -> Phase:
         return self.compiled.prefill if step.phase == self.compiled.prefill.name else self.compiled.decode
@@ -293,7 +300,8 @@ class LanguageModel:
     def _hidden(self, phase: Phase, number: int) -> Array:
         """Hidden state ``number`` (0: of the embedding), without padding columns."""
         layout = phase.layer
-        data = self.device.read(self.memory.addresses[f"{phase.name}.hidden.{number}"], layout.regions["y"].bytes)
+        address = self.memory.addresses[f"{phase.name}.hidden"] + number * phase.step
+        data = self.device.read(address, layout.regions["y"].bytes)
         rows: Array = data.view(bfloat16).reshape(layout.padded_rows, -1)
         return rows[:, : self.config.hidden]
 

@@ -59,12 +59,22 @@ class Program:
     def kind(self, unit: str) -> Kind:
         return KINDS[type(self.units[unit])]
 
+    @property
+    def rounds(self) -> int:
+        """How often its units run."""
+        return max((unit.rounds for unit in self.units.values()), default=1)
+
     def check(self, params: RDUParams) -> None:
-        """Refuses streams from or to what is not there.
+        """Refuses streams from or to what is not there, and units that run different numbers of rounds.
 
         Raises:
-            ParameterError: which stream, and what it lacks.
+            ParameterError: which stream, and what it lacks; or which unit.
         """
+        for name, unit in self.units.items():
+            require(
+                unit.rounds == self.rounds,
+                f"{self.name}: {name} runs {unit.rounds} rounds, others {self.rounds}: give all units the same number",
+            )
         sources: set[tuple[Fabric, Port]] = set()
         for stream in self.streams:
             require(bool(stream.sinks), f"{self.name}: {stream} goes nowhere")

@@ -5,7 +5,7 @@ models a whole fabric runs them in the order in which their inputs come to be. :
 other; its result is defined only if the order does not matter or something (a token, a fence) enforces it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.address import alu, held, initial, signed
-from golden_model.control import Iterations, iterations
-from golden_model.pmu import VectorBeats
+from golden_model.control import Iterations, iterations, rounds
+from golden_model.pmu import VectorBeats, joined_beats
 from hdl.agcu.config import Cause, agcu_layout, streams
 from hdl.config import unpack
 from hdl.errors import ParameterError
@@ -113,9 +113,60 @@ def run(
     Raises:
         ParameterError: an input stream is too short, or a segment lies where there is no memory.
     """
+    rounds_made: list[Outputs] = []
+    for number in range(rounds_of(params, words)):
+        made = run_round(params, words, vectors, scalars, memory, order, number)
+        rounds_made.append(made)
+        if any(made.faults):
+            break
+        vectors = [each.after(count) for each, count in zip(vectors, made.consumed_vectors, strict=True)]
+        scalars = [each[count:] for each, count in zip(scalars, made.consumed_scalars, strict=True)]
+    return _joined(rounds_made)
+
+
+def rounds_of(params: RDUParams, words: Sequence[int]) -> int:
+    """How often the program in ``words`` runs.
+
+    Raises:
+        ParameterError: its streams disagree.
+    """
+    config: Any = unpack(agcu_layout(params), words)
+    found = {rounds(s.access.chain) for s in (*config.loads, *config.stores) if s.access.enable}
+    if len(found) > 1:
+        raise ParameterError(f"AGCU: streams run {sorted(found)} rounds: give all the same number")
+    return found.pop() if found else 1
+
+
+def _joined(made: Sequence[Outputs]) -> Outputs:
+    """What several rounds leave together."""
+
+    def summed(counts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+        return tuple(map(sum, zip(*counts, strict=True)))
+
+    return Outputs(
+        vectors=tuple(joined_beats(each) for each in zip(*(m.vectors for m in made), strict=True)),
+        scalars=np.concatenate([m.scalars for m in made]),
+        tokens=summed(m.tokens for m in made),
+        consumed_vectors=summed(m.consumed_vectors for m in made),
+        consumed_scalars=summed(m.consumed_scalars for m in made),
+        consumed_tokens=summed(m.consumed_tokens for m in made),
+        faults=made[-1].faults,
+    )
+
+
+def run_round(
+    params: RDUParams,
+    words: Sequence[int],
+    vectors: Sequence[VectorBeats],
+    scalars: Sequence[Sequence[int]],
+    memory: Memory,
+    order: Sequence[int] | None,
+    number: int,
+) -> Outputs:
+    """Round ``number`` of :func:`run`."""
     config: Any = unpack(agcu_layout(params), words)
     loads, count = params.agcu.loads, streams(params.agcu)
-    made = [accesses(params, words, s, scalars) for s in range(count)]
+    made = [accesses(params, words, s, scalars, number) for s in range(count)]
     loaded: dict[int, VectorBeats] = {}
     for s in order or range(count):
         if s < loads:
@@ -139,8 +190,11 @@ def _cut(beats: VectorBeats, count: int | None) -> VectorBeats:
     return VectorBeats(beats.elements[:count], beats.sequence[:count])
 
 
-def accesses(params: RDUParams, words: Sequence[int], stream: int, scalars: Sequence[Sequence[int]]) -> Accesses:
-    """The accesses of stream ``stream`` (loads count first); only the scalar inputs that it uses matter.
+def accesses(
+    params: RDUParams, words: Sequence[int], stream: int, scalars: Sequence[Sequence[int]], number: int = 0
+) -> Accesses:
+    """The accesses of stream ``stream`` (loads count first) in round ``number``; only the scalar inputs that it uses
+    matter.
 
     Raises:
         ParameterError: a scalar input holds fewer words than the stream takes.
@@ -151,7 +205,7 @@ def accesses(params: RDUParams, words: Sequence[int], stream: int, scalars: Sequ
     inputs = [np.asarray(each, np.uint32) for each in scalars]
     loops = _loops(params, common, inputs)
     registers = _registers(params, config, stream, common, loops, inputs)
-    offset = registers[common.address]
+    offset = registers[common.address] + number * int(common.step) & (1 << SCALAR_BITS) - 1
     lanes, by_word = params.lanes, bool(is_store and part.source)
     limit = np.full(len(loops), lanes, np.int64)
     if common.limit.enable:
@@ -171,13 +225,16 @@ def accesses(params: RDUParams, words: Sequence[int], stream: int, scalars: Sequ
     if not is_store and part.sequence.enable:
         sequence = registers[part.sequence.register] & 0xFFFF
     mine = [config.scalar_in[j].stream == stream + 1 for j in range(params.agcu.SCALAR_INPUTS)]
+    first, last = number == 0, number == rounds(common.chain) - 1
+    fire = [_at(loops.last, e, stream, len(loops)) & (not (e.carried and last)) for e in config.token_out]
+    wait = [_at(loops.first, e, stream, len(loops)) & (not (e.carried and first)) for e in config.token_in]
     return Accesses(
         offset=offset[:end],
         limit=limit[:end],
         kept=kept[:end],
         sequence=sequence[:end],
         address=(int(config.segments[common.segment].base) + offset[:end]) & ((1 << MEMORY_ADDRESS_BITS) - 1),
-        fire=np.stack([_at(loops.last, e, stream, len(loops)) for e in config.token_out], axis=1)[:end],
+        fire=np.stack(fire, axis=1)[:end],
         emit=_at(loops.last, config.scalar_out[0], stream, len(loops))[:end],
         consumed_scalars=tuple(
             loops.popped[j]
@@ -185,7 +242,7 @@ def accesses(params: RDUParams, words: Sequence[int], stream: int, scalars: Sequ
             + (end if by_word and part.source == j + 1 else 0)
             for j in range(params.agcu.SCALAR_INPUTS)
         ),
-        consumed_tokens=tuple(int(_at(loops.first, e, stream, len(loops)).sum()) for e in config.token_in),
+        consumed_tokens=tuple(int(each.sum()) for each in wait),
         fault=fault,
     )
 

@@ -43,8 +43,13 @@ class Iterations:
         return np.asarray(self.at_last[:, boundary:].all(axis=1))
 
 
+def rounds(chain: Any) -> int:
+    """How often ``chain`` runs."""
+    return max(1, int(chain.rounds))
+
+
 def iterations(chain: Any, scalars: Sequence[NDArray[np.uint32]]) -> Iterations:
-    """Runs ``chain``, a constant of :func:`hdl.control.counters.chain_layout`, on the scalar inputs' streams.
+    """A round of ``chain``, a constant of :func:`hdl.control.counters.chain_layout`, on the scalar inputs' streams.
 
     Loop by loop from the outermost: every instance of a loop is replaced by its iterations.
 

@@ -68,21 +68,39 @@ class Result:
 class Actor:
     """A unit, or a part of one that runs by itself (a stream of an AGCU).
 
-    ``inputs``: the ports it reads; it runs when every stream that ends there is complete.
+    ``inputs``: the ports it reads; it runs when every stream that ends there is complete. ``run`` is told the number
+    of the round. ``rounds``: how often it runs; None: as often as the others.
     """
 
     name: str
     inputs: Sequence[End]
     outputs: Sequence[End]
-    run: Callable[[Mapping[End, Data]], Result]
+    run: Callable[[Mapping[End, Data], int], Result]
+    rounds: int | None = None
 
 
 def execute(actors: Iterable[Actor], connections: Connections, lanes: int) -> dict[End, Data]:
-    """Runs every actor once; returns what left every output in use.
+    """Runs every actor, round after round; returns what left every output in use.
+
+    In the hardware a unit begins its next round as soon as it can. What one round leaves to the next in memory is
+    therefore guarded by tokens that are carried over (``docs/agcu.md``), which are no streams of either.
 
     Raises:
-        FabricError: actors wait for each other, or a stream carries more than its receiver takes.
+        FabricError: actors wait for each other, a stream carries more than its receiver takes, or rounds differ.
     """
+    waiting = list(actors)
+    found = {actor.rounds for actor in waiting if actor.rounds is not None}
+    if len(found) > 1:
+        few, many = (next(a.name for a in waiting if a.rounds == n) for n in (min(found), max(found)))
+        raise FabricError(f"{few} runs {min(found)} rounds and {many} {max(found)}: give all units the same number")
+    made = [_round(waiting, connections, lanes, number) for number in range(max(found, default=1))]
+    if len(made) == 1:
+        return made[0]
+    return {end: _joined([streams[end] for streams in made], end.fabric, lanes) for end in made[0]}
+
+
+def _round(actors: Sequence[Actor], connections: Connections, lanes: int, number: int) -> dict[End, Data]:
+    """Every actor once."""
     sources: dict[End, list[End]] = defaultdict(list)
     for output, ends in connections.items():
         for end in ends:
@@ -99,7 +117,7 @@ def execute(actors: Iterable[Actor], connections: Connections, lanes: int) -> di
             inputs = {
                 i: _joined([streams[s] for s in sources[i] if s in streams], i.fabric, lanes) for i in actor.inputs
             }
-            result = actor.run(inputs)
+            result = actor.run(inputs, number)
             _check(actor, inputs, result, sources)
             streams.update(result.outputs)
         waiting = [actor for actor in waiting if actor not in ready]
@@ -150,32 +168,38 @@ def outputs_of(params: RDUParams, unit: Unit, kind: Kind) -> list[End]:
 def pcu_actor(params: RDUParams, unit: Unit, words: Sequence[int]) -> Actor:
     """A PCU with the configuration ``words``."""
 
-    def run(inputs: Mapping[End, Data]) -> Result:
+    def run(inputs: Mapping[End, Data], number: int) -> Result:
         vectors, scalars, _ = _split(unit, inputs, params.pcu)
-        out = pcu.run(params.pcu, words, pcu.Inputs([beats.elements for beats in vectors], scalars))
+        out = pcu.run_round(params.pcu, words, pcu.Inputs([beats.elements for beats in vectors], scalars))
         beats = [VectorBeats(v, s.astype(np.int64)) for v, s in zip(out.vectors, out.sequences, strict=True)]
         return Result(
             _numbered(unit, beats, out.scalars, out.tokens_out),
             _numbered_counts(unit, out.vector_beats, out.scalar_words, out.tokens_in),
         )
 
-    return Actor(f"PCU {unit}", inputs_of(params, unit, Kind.PCU), outputs_of(params, unit, Kind.PCU), run)
+    ends = inputs_of(params, unit, Kind.PCU), outputs_of(params, unit, Kind.PCU)
+    return Actor(f"PCU {unit}", *ends, run, pcu.rounds_of(params.pcu, words))
 
 
 def pmu_actor(params: RDUParams, unit: Unit, words: Sequence[int], memory: NDArray[np.uint16]) -> Actor:
     """A PMU with the configuration ``words``; ``memory`` (lanes, rows) is what it holds, before and after."""
 
-    def run(inputs: Mapping[End, Data]) -> Result:
+    handed = 0  # buffers, in rounds before
+
+    def run(inputs: Mapping[End, Data], number: int) -> Result:
+        nonlocal handed
         vectors, scalars, _ = _split(unit, inputs, params.pmu)
-        out = pmu.run(params.pmu, words, vectors, [words.tolist() for words in scalars], memory)
-        memory[:] = out.memory
+        operands = [words.tolist() for words in scalars]
+        out = pmu.run_round(params.pmu, words, vectors, operands, memory, "write", handed if number else 0)
+        memory[:], handed = out.memory, out.handed
         words_out = [np.asarray(stream, np.uint32) for stream in out.scalars]
         return Result(
             _numbered(unit, [out.vector], words_out, out.tokens),
             _numbered_counts(unit, out.consumed_vectors, out.consumed_scalars, out.consumed_tokens),
         )
 
-    return Actor(f"PMU {unit}", inputs_of(params, unit, Kind.PMU), outputs_of(params, unit, Kind.PMU), run)
+    ends = inputs_of(params, unit, Kind.PMU), outputs_of(params, unit, Kind.PMU)
+    return Actor(f"PMU {unit}", *ends, run, pmu.rounds_of(params.pmu, words))
 
 
 def agcu_actors(params: RDUParams, unit: Unit, words: Sequence[int], memory: agcu.Memory) -> Iterator[Actor]:
@@ -199,7 +223,7 @@ def _agcu_actor(params: RDUParams, unit: Unit, words: Sequence[int], s: int, mem
     name = f"AGCU {unit} {'store' if is_store else 'load'} {s - loads if is_store else s}"
     sources = {counter.source for counter in part.access.chain.counters} | ({part.source} if is_store else set())
     scalars = [j for j, e in enumerate(config.scalar_in) if e.stream == s + 1 or j + 1 in sources]
-    tokens_in = [i for i, e in enumerate(config.token_in) if e.stream == s + 1]
+    tokens_in = [i for i, e in enumerate(config.token_in) if e.stream == s + 1 and not e.carried]
     tokens_out = [i for i, e in enumerate(config.token_out) if e.stream == s + 1]
     data = End(unit, Fabric.VECTOR, s - loads if is_store else s)
     by_word = bool(part.source if is_store else part.scalar)
@@ -210,12 +234,12 @@ def _agcu_actor(params: RDUParams, unit: Unit, words: Sequence[int], s: int, mem
     outputs = [*([] if is_store or by_word else [data]), *([scalar_out] if sends_words else [])]
     outputs += [End(unit, Fabric.TOKEN, i) for i in tokens_out]
 
-    def run(given: Mapping[End, Data]) -> Result:
+    def run(given: Mapping[End, Data], number: int) -> Result:
         held = [
             given.get(End(unit, Fabric.SCALAR, j), np.zeros(0, np.uint32)) for j in range(params.agcu.SCALAR_INPUTS)
         ]
         words_in = [stream.tolist() for stream in held if isinstance(stream, np.ndarray)]
-        made = agcu.accesses(params, words, s, words_in)
+        made = agcu.accesses(params, words, s, words_in, number)
         if made.fault is not None:
             raise FabricError(f"{name} was refused an access: {made.fault}", (unit, made.fault))
         consumed = {End(unit, Fabric.SCALAR, j): made.consumed_scalars[j] for j in scalars}
@@ -237,7 +261,7 @@ def _agcu_actor(params: RDUParams, unit: Unit, words: Sequence[int], s: int, mem
             result[scalar_out] = made.emitted.astype(np.uint32)
         return Result(result, consumed)
 
-    return Actor(name, inputs, outputs, run)
+    return Actor(name, inputs, outputs, run, agcu.rounds_of(params, words))
 
 
 def _split(

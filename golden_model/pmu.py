@@ -5,15 +5,15 @@ written and before it is written again. A program without buffers is executed on
 is defined only if the order does not matter or something outside (a token) enforces it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.address import alu, held, initial, signed
-from golden_model.control import Iterations, iterations
+from golden_model.control import Iterations, iterations, rounds
 from golden_model.numerics import from_bits, to_bf16, to_bits, to_fp32
 from hdl.arith.formats import BF16, FP32
 from hdl.config import unpack
@@ -36,13 +36,24 @@ class VectorBeats:
     elements: Elements
     sequence: Integers
 
+    def after(self, count: int) -> "VectorBeats":
+        """Without the first ``count``."""
+        return VectorBeats(self.elements[count:], self.sequence[count:])
+
+
+def joined_beats(parts: Sequence[VectorBeats]) -> VectorBeats:
+    """One stream after the other."""
+    return VectorBeats(
+        np.concatenate([part.elements for part in parts]), np.concatenate([part.sequence for part in parts])
+    )
+
 
 @dataclass(frozen=True)
 class Outputs:
     """What a program leaves: streams, memory of shape (lanes, rows), and counts of what it did and consumed.
 
     ``tokens``: pulses sent on each wire. ``consumed_*``: beats, words and pulses taken from each input.
-    ``writes``, ``reads``: accesses kept.
+    ``writes``, ``reads``: accesses kept. ``handed``: buffers that changed hands, those of earlier rounds included.
     ``out_of_range``: whether a (write, read) lane lay outside its region.
     """
 
@@ -55,6 +66,7 @@ class Outputs:
     consumed_tokens: tuple[int, ...]
     writes: int
     reads: int
+    handed: int
     out_of_range: tuple[bool, bool]
 
 
@@ -90,6 +102,62 @@ def run(
     Raises:
         ParameterError: an input stream is too short, or the program hands over buffers that nobody takes or fills.
     """
+    given, made = memory, list[Outputs]()
+    for _ in range(rounds_of(params, words)):
+        done = run_round(params, words, vectors, scalars, given, first, made[-1].handed if made else 0)
+        made.append(done)
+        given = done.memory
+        vectors = [each.after(count) for each, count in zip(vectors, done.consumed_vectors, strict=False)]
+        scalars = [each[count:] for each, count in zip(scalars, done.consumed_scalars, strict=True)]
+    return _joined(made)
+
+
+def rounds_of(params: PMUParams, words: Sequence[int]) -> int:
+    """How often the program in ``words`` runs.
+
+    Raises:
+        ParameterError: its pipelines disagree, or nothing keeps the rounds of one from those of the other.
+    """
+    config: Any = unpack(pmu_layout(params), words)
+    enabled = [p for p in (config.write, config.read) if p.enable]
+    found = {rounds(p.chain) for p in enabled}
+    if len(found) > 1:
+        raise ParameterError(f"PMU: pipelines run {sorted(found)} rounds: give both the same number")
+    if found > {1} and len(enabled) == 2 and not (config.write.buffer.enable and config.read.buffer.enable):
+        raise ParameterError("PMU: pipelines that run several rounds need buffers between them")
+    return found.pop() if found else 1
+
+
+def _joined(made: Sequence[Outputs]) -> Outputs:
+    """What several rounds leave together."""
+
+    def summed(counts: Iterable[tuple[int, ...]]) -> Any:
+        return tuple(map(sum, zip(*counts, strict=True)))
+
+    return replace(
+        made[-1],
+        vector=joined_beats([m.vector for m in made]),
+        scalars=tuple(np.concatenate(each) for each in zip(*(m.scalars for m in made), strict=True)),
+        tokens=summed(m.tokens for m in made),
+        consumed_vectors=summed(m.consumed_vectors for m in made),
+        consumed_scalars=summed(m.consumed_scalars for m in made),
+        consumed_tokens=summed(m.consumed_tokens for m in made),
+        writes=sum(m.writes for m in made),
+        reads=sum(m.reads for m in made),
+        out_of_range=(any(m.out_of_range[0] for m in made), any(m.out_of_range[1] for m in made)),
+    )
+
+
+def run_round(
+    params: PMUParams,
+    words: Sequence[int],
+    vectors: Sequence[VectorBeats],
+    scalars: Sequence[Sequence[int]],
+    memory: Elements | None,
+    first: Literal["write", "read"],
+    handed: int,
+) -> Outputs:
+    """A round of :func:`run`, ``handed`` buffers after the start."""
     config: Any = unpack(pmu_layout(params), words)
     store = np.zeros((params.lanes, params.rows), np.uint16) if memory is None else memory.copy()
     inputs = [np.asarray(stream, np.uint32) for stream in scalars]
@@ -98,12 +166,14 @@ def run(
     stages = {Side.WRITE: range(config.split), Side.READ: range(config.split, params.alu_stages)}
     accesses = {side: _accesses(params, config, side, loops[side], stages[side], inputs, sequences) for side in SIDES}
     write, read = accesses[Side.WRITE], accesses[Side.READ]
+    for side in (write, read):
+        side.block = side.block + handed
     data = _write_data(config, vectors[0], len(write.rows))
     if config.read.mode == Mode.LOOKUP.value:
         _look_up(params, config, read, vectors[1])
     _limit(params, config.write, write, config.buffers)
     _limit(params, config.read, read, config.buffers)
-    result = _move(_schedule(config, write, read, first), write, read, data, store)
+    result = _move(_schedule(config, write, read, first, handed), write, read, data, store)
     return Outputs(
         vector=_read_data(config, result, read),
         scalars=tuple(_scalar_out(config.scalar_out[k], loops, accesses) for k in range(params.SCALAR_OUTPUTS)),
@@ -117,6 +187,7 @@ def run(
         consumed_tokens=tuple(int(_begins(config.token_in[i], loops).sum()) for i in range(params.TOKENS)),
         writes=int(write.kept.sum()),
         reads=int(read.kept.sum()),
+        handed=int(write.block[-1]) + 1 if config.write.buffer.enable and len(write.block) else handed,
         out_of_range=(write.refused, read.refused),
     )
 
@@ -237,19 +308,21 @@ def _limit(params: PMUParams, pipeline: Any, accesses: _Accesses, buffers: int) 
     accesses.rows = accesses.rows + base[:, None]
 
 
-def _schedule(config: Any, write: _Accesses, read: _Accesses, first: str) -> Iterator[tuple[Side, slice]]:
+def _schedule(config: Any, write: _Accesses, read: _Accesses, first: str, handed: int) -> Iterator[tuple[Side, slice]]:
     """Slices of accesses in an order that the hardware keeps to."""
     if not (config.write.buffer.enable and config.read.buffer.enable):
         both = [(Side.WRITE, slice(0, len(write.block))), (Side.READ, slice(0, len(read.block)))]
         yield from both if first == "write" else reversed(both)
         return
-    written, wanted = (int(x.block[-1]) + 1 if len(x.block) else 0 for x in (write, read))
+    written, wanted = (int(x.block[-1]) + 1 if len(x.block) else handed for x in (write, read))
     if wanted > written or written > wanted + config.buffers:
         raise ParameterError(
             f"PMU: {written} buffers are written and {wanted} read with {config.buffers} to hold them: "
             "the program never ends"
         )
-    for k in range(written):
+    if rounds(config.write.chain) > 1 and written != wanted:
+        raise ParameterError(f"PMU: a round writes {written - handed} buffers and reads {wanted - handed}")
+    for k in range(handed, written):
         yield Side.WRITE, _block(write, k)
         if k < wanted:
             yield Side.READ, _block(read, k)

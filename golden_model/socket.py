@@ -84,7 +84,7 @@ class Socket:
         for output, end in zip(outputs, choice.ends, strict=True):
             connections[output].append(self._end(fabric, end))
 
-        def run(inputs: Mapping[End, Data]) -> Result:
+        def run(inputs: Mapping[End, Data], _: int) -> Result:
             data = inputs[source]
             selectors = data.sequence if isinstance(data, VectorBeats) else np.asarray(data, np.int64)
             which = selectors >> choice.shift & 3

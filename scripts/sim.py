@@ -209,6 +209,9 @@ def assemble(
             phase: cycles["hardware"]["unfused"] / cycles["hardware"]["fused"] for phase, cycles in by_phase.items()
         },
         "speedup_ho": _speedup_of_lists(runs),
+        "speedup_looped": {
+            loop["phase"]: loop["cycles"]["launches"] / loop["cycles"]["looped"] for loop in runs[-1]["looping"]
+        },
         "layer_cycles": by_phase,
         "kernels": [kernel for layer in layers for kernel in layer["kernels"]]
         + [kernel for run in runs for kernel in run["kernels"]],
@@ -251,6 +254,7 @@ def _record(result: dict[str, Any]) -> None:
     for phase, factor in result["speedup_fused"].items():
         figures.record(f"fusion_speedup_{phase}", round(factor, 2))
     figures.record("ho_speedup_decode", round(result["speedup_ho"]["decode"], 2))
+    figures.record("looping_speedup", round(result["speedup_looped"]["decode"], 2))
     errors = [abs(kernel["predicted_cycles"] / kernel["cycles"] - 1) for kernel in result["kernels"]]
     figures.record("bandwidth_model_error_max", round(max(errors), 3))
     wall = result["wall_s"]
@@ -285,6 +289,8 @@ def show(console: Console, result: dict[str, Any]) -> None:
         console.print(f"fusion, {phase}: {factor:.2f} times as fast as operator by operator")
     for phase, factor in result["speedup_ho"].items():
         console.print(f"command list, {phase}: {factor:.2f} times as fast as the host")
+    for phase, factor in result["speedup_looped"].items():
+        console.print(f"all layers in one launch, {phase}: {factor:.2f} times as fast as a launch a layer")
     exact = "every bit equal to the golden model" if result["bit_exact"] else "NOT equal to the golden model"
     console.print(f"{result['rows_compared']} rows of hidden state and {result['tokens_compared']} tokens: {exact}")
     for sentence in result["mismatches"]:

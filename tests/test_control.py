@@ -25,9 +25,9 @@ Loop = tuple[int, int, int | None]
 """Limit, stride, and the scalar input the limit is popped from."""
 
 
-def chain(loops: list[Loop]) -> Any:
+def chain(loops: list[Loop], rounds: int = 0) -> Any:
     counters = [{"limit": limit, "stride": stride, "source": 0 if j is None else j + 1} for limit, stride, j in loops]
-    return LAYOUT.const({"depth": len(loops), "counters": counters})
+    return LAYOUT.const({"depth": len(loops), "counters": counters, "rounds": rounds})
 
 
 def nested(loops: list[Loop], streams: list[list[int]], outer: tuple[int, ...] = ()) -> Iterator[tuple[list[int], ...]]:
@@ -89,11 +89,13 @@ def rtl() -> Model:
     return compile_python(CounterChain(COUNTERS, SCALARS), "counter_chain")
 
 
-def run_rtl(model: Model, loops: list[Loop], streams: list[list[int]], seed: int) -> tuple[list[dict[str, int]], int]:
+def run_rtl(
+    model: Model, loops: list[Loop], rounds: int, streams: list[list[int]], seed: int
+) -> tuple[list[dict[str, int]], int]:
     """What the chain shows in every iteration, stepped and fed at random; and the cycles it took."""
     rng = np.random.default_rng(seed)
     model.reset()
-    model["config"] = chain(loops).as_bits()
+    model["config"] = chain(loops, rounds).as_bits()
     model["start"] = 1
     model.tick()
     model["start"] = 0
@@ -108,7 +110,7 @@ def run_rtl(model: Model, loops: list[Loop], streams: list[list[int]], seed: int
             model[f"limits__{j}__valid"] = int(offered[j])
             model[f"limits__{j}__payload"] = streams[j][taken[j]]
         if model["valid"] and step:
-            shown.append({name: model[name] for name in ("index", "value", "at_first", "at_last", "first", "last")})
+            shown.append({name: model[name] for name in SHOWN})
         for j in range(SCALARS):
             taken[j] += int(offered[j] and model[f"limits__{j}__ready"])
         model.tick()
@@ -117,11 +119,14 @@ def run_rtl(model: Model, loops: list[Loop], streams: list[list[int]], seed: int
     return shown, cycles
 
 
+SHOWN = ("index", "value", "at_first", "at_last", "first", "last", "first_round", "last_round")
+
+
 def packed(flags: Any) -> int:
     return sum(int(flag) << i for i, flag in enumerate(flags))
 
 
-def expected_signals(found: Iterations, i: int) -> dict[str, int]:
+def expected_signals(found: Iterations, i: int, number: int, rounds: int) -> dict[str, int]:
     boundaries = range(COUNTERS + 1)
     return {
         "index": sum(int(x) << COUNT_BITS * c for c, x in enumerate(found.index[i])),
@@ -130,21 +135,30 @@ def expected_signals(found: Iterations, i: int) -> dict[str, int]:
         "at_last": packed(found.at_last[i]),
         "first": packed(found.at_first[i, b:].all() for b in boundaries),
         "last": packed(found.at_last[i, b:].all() for b in boundaries),
+        "first_round": int(number == 0),
+        "last_round": int(number == rounds - 1),
     }
 
 
 @settings(max_examples=40, deadline=None)
-@given(drawn=chains(), seed=st.integers(0, 9))
-def test_the_chain_runs_through_the_iterations_of_the_golden_model(
-    rtl: Model, drawn: tuple[list[Loop], list[list[int]]], seed: int
+@given(drawn=chains(), rounds=st.integers(0, 4), seed=st.integers(0, 9))
+def test_the_chain_runs_through_the_iterations_of_the_golden_model_in_every_round(
+    rtl: Model, drawn: tuple[list[Loop], list[list[int]]], rounds: int, seed: int
 ) -> None:
     loops, streams = drawn
-    found = iterations(chain(loops), [np.array(s, np.uint32) for s in streams])
-    shown, cycles = run_rtl(rtl, loops, streams, seed)
-    assert shown == [expected_signals(found, i) for i in range(len(found))]
+    streams = [stream * 4 for stream in streams]
+    shown, cycles = run_rtl(rtl, loops, rounds, streams, seed)
+    expected, popped = list[dict[str, int]](), 0
+    left = [np.array(s, np.uint32) for s in streams]
+    for number in range(rounds or 1):
+        found = iterations(chain(loops), left)
+        expected += [expected_signals(found, i, number, rounds or 1) for i in range(len(found))]
+        left = [stream[count:] for stream, count in zip(left, found.popped, strict=True)]
+        popped += sum(found.popped)
+    assert shown == expected
     if seed == 0:
         # one iteration a cycle, and one more cycle for every limit popped
-        assert cycles == len(found) + sum(found.popped)
+        assert cycles == len(expected) + popped
 
 
 class ChainSpecification(wiring.Component):
@@ -177,7 +191,7 @@ class ChainSpecification(wiring.Component):
             past.eq(1),
             before.eq(self.config),
             moved.eq(dut.valid & self.step),
-            ended.eq(dut.valid & self.step & dut.last[0]),
+            ended.eq(dut.valid & self.step & dut.last[0] & dut.last_round),
             started.eq(self.start),
         ]
         m.d.comb += [

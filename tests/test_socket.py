@@ -12,6 +12,7 @@ from coe_mapping.compile import Compiled, compile_program
 from coe_mapping.device import Device, DeviceError, GoldenMachine
 from coe_mapping.kernels.dense import weight_stream
 from coe_mapping.kernels.gemm import GemmKernel, gemm_kernel
+from coe_mapping.kernels.looped import in_rounds
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16
 from hdl.arith.special_tables import Function
@@ -81,6 +82,36 @@ def test_a_product_through_the_whole_socket_is_exact(
     expected = golden.to_bf16(golden.gemm(golden.from_bits(c.x, BF16)[:rows, :k], _bf16(c.weights)))
     result = rtl.view(np.uint16).reshape(-1, c.kernel.tiling.width)[:rows, :n]
     assert np.array_equal(result, golden.to_bits(expected))
+
+
+def test_every_round_of_a_program_takes_what_the_round_before_has_stored(
+    machine: RTLMachine, rng: np.random.Generator
+) -> None:
+    """Three products, one after the other, in one launch: y of a round is x of the next, the weights are its own."""
+    machine.reset(jitter=15, seed=3)
+    c, rounds = case(rng, 3, 8, 8), 3
+    regions = {binding.region.name: binding.region.bytes for binding in c.kernel.bindings}
+    granule = TEST.beat_bytes * TEST.memory.granule
+    steps = {name: -(-size // granule) * granule for name, size in regions.items()}
+    assert steps["x"] == steps["y"]
+    program, bindings = in_rounds(TEST.agcu, c.kernel.program, c.kernel.bindings, rounds, steps, carried=("y", "x"))
+    addresses = {"x": 0x1000, "y": 0x1000 + steps["x"], "weights": 0x8000}
+    images = []
+    for device in (Device(machine, SCRATCH), Device(GoldenMachine(TEST), SCRATCH)):
+        device.write(addresses["x"], c.x.view(np.uint8))
+        for number in range(rounds):
+            weights = weight_stream(np.roll(c.weights, number, axis=0), c.kernel.tiling)
+            device.write(addresses["weights"] + number * steps["weights"], weights.view(np.uint8))
+        stored = device.store_program(compile_program(TEST, program, bindings).bitstream, PROGRAM)
+        device.load(stored)
+        device.launch(stored, compile_program(TEST, program, bindings).at(addresses))
+        images.append(device.read(addresses["y"], rounds * steps["y"]))
+    assert np.array_equal(*images)
+    expected = _bf16(c.x)[:, :8]
+    for number in range(rounds):
+        expected = np.asarray(golden.to_bf16(golden.gemm(expected, np.roll(_bf16(c.weights), number, axis=0))))
+    last = images[0][(rounds - 1) * steps["y"] :][: c.bytes].view(np.uint16).reshape(len(expected), -1)
+    assert np.array_equal(last[:3], golden.to_bits(expected)[:3])
 
 
 def _bf16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

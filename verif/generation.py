@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from coe_mapping.compiled_model import CompiledModel, Sizes, compile_model
+from coe_mapping.compiled_model import CompiledModel, Phase, Sizes, compile_model
 from coe_mapping.device import Device, Machine
 from coe_mapping.kernels.decoder import LayerShape
 from coe_mapping.language_model import LanguageModel, Orchestration, Pass
@@ -149,6 +149,7 @@ def generate(
     for sequence, token in on_device.generate(prompts, task.tokens, tokenizer.stops):
         made[sequence].append(token)
         tell("token", mode=MODES[mode], prompt=sequence, text=tokenizer.decode(made[sequence]))
+    looping = [loop(on_device, machine, phase) for phase in (compiled.prefill, compiled.decode)]
     return {
         "mode": MODES[mode],
         "texts": [tokenizer.decode(ids) for ids in made],
@@ -157,8 +158,24 @@ def generate(
         "tokens": reference.tokens,
         "mismatches": reference.mismatches[:20],
         "timeline": observer.timeline,
-        "kernels": list(observer.kernels.values()),
+        "kernels": [*observer.kernels.values(), *(each.pop("kernel") for each in looping)],
+        "looping": looping,
     }
+
+
+def loop(on_device: LanguageModel, machine: TimedMachine, phase: Phase) -> dict[str, Any]:
+    """All layers by a command list, as one launch and as a launch each, the programs loaded before; what the counters
+    say of the one. What it leaves in the caches is of no meaning."""
+    cycles: dict[str, int] = {}
+    for looped, name in ((False, "launches"), (True, "looped")):
+        launches = on_device.layers(phase, looped=looped)
+        on_device.orchestrator.load(launches[0].program)
+        since = machine.now()
+        on_device.orchestrator.hardware(launches)
+        cycles[name] = machine.cycles - since
+    program = phase.programs.layers
+    kernel = measure.kernel(on_device.device, on_device.compiled.programs[program], "fused_ho", phase.name)
+    return {"phase": phase.name, "cycles": cycles, "kernel": kernel | {"name": program}}
 
 
 def compare(device: Device, machine: TimedMachine, model: Model, phase: str, sizes: Sizes) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hdl.control.counters import COUNT_BITS
+from hdl.control.counters import COUNT_BITS, ROUND_BITS
 from hdl.params import SCALAR_BITS, require
 from hdl.pmu.config import REGISTERS, Addend, AddressOp
 
 COUNT_LIMIT = 1 << COUNT_BITS
+ROUND_LIMIT = 1 << ROUND_BITS
 WORD_LIMIT = 1 << SCALAR_BITS
 
 
@@ -85,13 +86,19 @@ class Bit:
 # To configuration fields, and back
 
 
-def chain_values(counters: Sequence[Counter]) -> dict[str, Any]:
+def chain_values(counters: Sequence[Counter], rounds: int) -> dict[str, Any]:
     return {
         "depth": len(counters),
+        "rounds": round_value(rounds),
         "counters": [
             {"limit": c.limit, "stride": c.stride, "source": 0 if c.scalar is None else c.scalar + 1} for c in counters
         ],
     }
+
+
+def round_value(rounds: int) -> int:
+    """One round is a zero, which a bitstream need not hold."""
+    return 0 if rounds == 1 else rounds
 
 
 def register_values(registers: Sequence[Register]) -> list[dict[str, Any]]:
@@ -133,6 +140,11 @@ def _read_register(r: Any) -> Register:
 
 
 # Rules
+
+
+def check_rounds(rounds: int, what: str) -> None:
+    """Raises ParameterError unless a chain can run so often."""
+    require(1 <= rounds < ROUND_LIMIT, f"{what}: {rounds} rounds is not in 1..{ROUND_LIMIT - 1}")
 
 
 def check_loops(counters: Sequence[Counter], most: int, scalar_inputs: int, what: str) -> None:

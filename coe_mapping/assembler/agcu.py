@@ -20,6 +20,7 @@ from coe_mapping.assembler.address import (
     chain_values,
     check_loops,
     check_registers,
+    check_rounds,
     check_stages,
     divide,
     immediate,
@@ -79,6 +80,7 @@ class Access:
             where words are loaded); None: all lanes.
         keep_bit: accesses with the bit clear are dropped.
         fence: boundary before whose first access all writes of the unit must have been answered.
+        rounds: how often all of it runs; each time ``step`` bytes further on.
     """
 
     segment: int
@@ -89,6 +91,8 @@ class Access:
     limit: int | None = None
     keep_bit: Bit | None = None
     fence: int | None = None
+    rounds: int = 1
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,14 @@ class Store:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens on one stream (loads count first, then stores) at a boundary of its counters."""
+    """Something that happens on one stream (loads count first, then stores) at a boundary of its counters.
+
+    ``carried``, of tokens: from a round to the next. None is awaited in the first round, none sent in the last.
+    """
 
     stream: int
     boundary: int
+    carried: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,11 @@ class AGCUProgram:
     scalar_out: Event | None = None
     token_in: tuple[Event | None, ...] = ()
     token_out: tuple[Event | None, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """How often it runs."""
+        return max((s.access.rounds for s in (*self.loads, *self.stores) if s is not None), default=1)
 
     def streams(self, agcu: AGCUParams) -> tuple[Load | Store | None, ...]:
         """Every stream by its number."""
@@ -179,14 +192,18 @@ def assemble(params: RDUParams, program: AGCUProgram) -> list[int]:
         "stores": [_store(store) if store else {} for store in program.stores],
         "scalar_in": _events(program.scalar_in),
         "scalar_out": _events((program.scalar_out,)),
-        "token_in": _events(program.token_in),
-        "token_out": _events(program.token_out),
+        "token_in": _tokens(program.token_in),
+        "token_out": _tokens(program.token_out),
     }
     return pack(agcu_layout(params), values)
 
 
 def _events(events: Sequence[Event | None]) -> list[dict[str, int]]:
     return [{"stream": e.stream + 1, "boundary": e.boundary} if e else {} for e in events]
+
+
+def _tokens(events: Sequence[Event | None]) -> list[dict[str, int]]:
+    return [{"stream": e.stream + 1, "boundary": e.boundary, "carried": e.carried} if e else {} for e in events]
 
 
 def _optional(name: str, value: int | None) -> dict[str, int]:
@@ -208,13 +225,14 @@ def _store(store: Store) -> dict[str, Any]:
 def _access(a: Access) -> dict[str, Any]:
     return {
         "enable": 1,
-        "chain": chain_values(a.counters),
+        "chain": chain_values(a.counters, a.rounds),
         "registers": register_values(a.registers),
         "alu": [vars(stage) for stage in a.stages],
         "address": a.address,
         "limit": _optional("register", a.limit),
         "bit": {"enable": 1, **vars(a.keep_bit)} if a.keep_bit else {},
         "segment": a.segment,
+        "step": a.step,
         "fence": _optional("boundary", a.fence),
     }
 
@@ -235,13 +253,17 @@ def disassemble(params: RDUParams, words: Sequence[int]) -> AGCUProgram:
         stores=tuple(_read_store(store) for store in config.stores),
         scalar_in=tuple(_read_event(e) for e in config.scalar_in),
         scalar_out=_read_event(config.scalar_out[0]),
-        token_in=tuple(_read_event(e) for e in config.token_in),
-        token_out=tuple(_read_event(e) for e in config.token_out),
+        token_in=tuple(_read_token(e) for e in config.token_in),
+        token_out=tuple(_read_token(e) for e in config.token_out),
     )
 
 
 def _read_event(event: Any) -> Event | None:
     return Event(event.stream - 1, event.boundary) if event.stream else None
+
+
+def _read_token(event: Any) -> Event | None:
+    return Event(event.stream - 1, event.boundary, bool(event.carried)) if event.stream else None
 
 
 def _read_load(load: Any) -> Load | None:
@@ -266,6 +288,8 @@ def _read_access(a: Any) -> Access:
         limit=a.limit.register if a.limit.enable else None,
         keep_bit=Bit(a.bit.register, a.bit.position) if a.bit.enable else None,
         fence=a.fence.boundary if a.fence.enable else None,
+        rounds=int(a.chain.rounds) or 1,
+        step=int(a.step),
     )
 
 
@@ -289,9 +313,23 @@ def check(params: RDUParams, program: AGCUProgram) -> None:
     for number, stream in enumerate(program.streams(agcu)):
         if stream is not None:
             _check_access(params, program, stream, _name(agcu, number))
+    _check_rounds(program)
     _check_events(params, program)
     _check_scalar_inputs(params, program)
     _check_scalar_output(program)
+
+
+def _check_rounds(program: AGCUProgram) -> None:
+    require(
+        len({s.access.rounds for s in (*program.loads, *program.stores) if s is not None}) <= 1,
+        "AGCU: its streams run different numbers of rounds: give all the same",
+    )
+    for name, events in (("token_in", program.token_in), ("token_out", program.token_out)):
+        for i, event in enumerate(events):
+            require(
+                event is None or not event.carried or (event.boundary == 0 and program.rounds > 1),
+                f"AGCU: {name}[{i}] is carried from a round to the next: it needs boundary 0, and several rounds",
+            )
 
 
 def _name(agcu: AGCUParams, number: int) -> str:
@@ -318,6 +356,8 @@ def _check_segment(params: RDUParams, segment: Segment, what: str) -> None:
 def _check_access(params: RDUParams, program: AGCUProgram, stream: Load | Store, what: str) -> None:
     agcu, a = params.agcu, stream.access
     check_loops(a.counters, agcu.COUNTERS, agcu.SCALAR_INPUTS, what)
+    check_rounds(a.rounds, what)
+    require(0 <= a.step < WORD_LIMIT, f"{what}: a step of {a.step} bytes does not fit 32 bits")
     check_registers(a.registers, len(a.counters), what)
     require(len(a.stages) <= agcu.alu_stages, f"{what}: {len(a.stages)} ALU stages, there are {agcu.alu_stages}")
     check_stages(a.stages, what)

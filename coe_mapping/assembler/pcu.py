@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from coe_mapping.assembler.address import check_rounds, round_value
 from hdl.arith.operations import ReduceOp
 from hdl.arith.special_tables import Function
 from hdl.config import pack, unpack
@@ -177,7 +178,10 @@ class ScalarOut:
 
 @dataclass(frozen=True)
 class PCUProgram:
-    """One kernel of a PCU. Tuples run over ports; None is a port not used, a number a boundary."""
+    """One kernel of a PCU. Tuples run over ports; None is a port not used, a number a boundary.
+
+    ``rounds``: how often all of it runs.
+    """
 
     counters: tuple[Counter, ...]
     body: Systolic | Simd
@@ -192,6 +196,7 @@ class PCUProgram:
     vector_out: tuple[int | None, ...] = (None,) * PCUParams.VECTOR_OUTPUTS
     side: Side | None = None
     scalar_out: tuple[ScalarOut | None, ...] = (None,) * PCUParams.SCALAR_OUTPUTS
+    rounds: int = 1
 
     @property
     def depth(self) -> int:
@@ -226,6 +231,11 @@ def check(params: PCUParams, program: PCUProgram) -> None:
 
 def _check_counters(program: PCUProgram) -> None:
     require(program.depth <= COUNTERS, f"PCU program: {program.depth} counters, there are {COUNTERS}")
+    check_rounds(program.rounds, "PCU program")
+    require(
+        program.rounds == 1 or program.tail.conversion is not Conversion.BF16_STOCHASTIC,
+        "PCU program: stochastic rounding goes on from round to round, which no model follows: run one round",
+    )
     popped = [c.popped for c in program.counters if c.popped is not None]
     for i, counter in enumerate(program.counters):
         require(
@@ -351,6 +361,7 @@ def _fields(params: PCUParams, program: PCUProgram) -> dict[str, Any]:
                 }
                 for c in program.counters
             ],
+            "rounds": round_value(program.rounds),
         },
         "group": {
             "counters": sum(1 << i for i in range(group.begin, end)),
@@ -486,6 +497,7 @@ def disassemble(params: PCUParams, words: Sequence[int]) -> PCUProgram:
             ScalarOut(ScalarSource(port.source), int(port.boundary)) if port.enable else None
             for port in config.scalar_out
         ),
+        rounds=int(config.chain.rounds) or 1,
     )
     check(params, program)
     return program

@@ -19,6 +19,7 @@ from coe_mapping.assembler.address import (
     chain_values,
     check_loops,
     check_registers,
+    check_rounds,
     check_stages,
     divide,
     immediate,
@@ -75,6 +76,7 @@ class Pipeline:
         buffer: the boundary at which buffers change hands.
         convert: FP32 to BF16 on write, BF16 to FP32 on read.
         permute: for each lane the element it takes.
+        rounds: how often all of it runs.
     """
 
     region: Region
@@ -92,6 +94,7 @@ class Pipeline:
     buffer: int | None = None
     convert: bool = False
     permute: tuple[int, ...] | None = None
+    rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,11 @@ class PMUProgram:
     scalar_out: tuple[ScalarOut | None, ...] = ()
     token_in: tuple[Event | None, ...] = ()
     token_out: tuple[Event | None, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """How often it runs."""
+        return max((p.rounds for p in (self.write, self.read) if p is not None), default=1)
 
     def side(self, side: Side) -> Pipeline | None:
         return self.write if side is Side.WRITE else self.read
@@ -175,7 +183,7 @@ def _pipeline(params: PMUParams, p: Pipeline | None) -> dict[str, Any]:
     low, high = p.keep_range or (0, 0)
     return {
         "enable": 1,
-        "chain": chain_values(p.counters),
+        "chain": chain_values(p.counters, p.rounds),
         "registers": register_values(p.registers),
         "address": p.address,
         "tile_row": _optional(p.tile_row),
@@ -237,6 +245,7 @@ def _read_pipeline(p: Any, stages: list[Stage]) -> Pipeline | None:
         buffer=p.buffer.boundary if p.buffer.enable else None,
         convert=bool(p.convert),
         permute=tuple(p.permute),
+        rounds=int(p.chain.rounds) or 1,
     )
 
 
@@ -249,6 +258,7 @@ def check(params: PMUParams, program: PMUProgram) -> None:
         pipeline = program.side(side)
         if pipeline is not None:
             check_loops(pipeline.counters, params.COUNTERS, params.SCALAR_INPUTS, f"PMU {name} pipeline")
+            check_rounds(pipeline.rounds, f"PMU {name} pipeline")
             _check_addresses(params, pipeline, f"PMU {name} pipeline")
     _check_sides(program)
     _check_stages(params, program)
@@ -324,9 +334,17 @@ def _check_buffers(params: PMUParams, program: PMUProgram) -> None:
         1 <= program.buffers < 1 << TOKEN_BITS,
         f"PMU: {program.buffers} buffers is not in 1..{(1 << TOKEN_BITS) - 1}",
     )
+    require(
+        program.write is None or program.read is None or program.write.rounds == program.read.rounds,
+        "PMU: its pipelines run different numbers of rounds: give both the same",
+    )
     both = [p for p in (program.write, program.read) if p is not None and p.buffer is not None]
     require(
         len(both) in (0, 2), "PMU: a buffer is handed from the write to the read pipeline: both must use it, or neither"
+    )
+    require(
+        program.rounds == 1 or len(both) == 2 or program.write is None or program.read is None,
+        f"PMU: {program.rounds} rounds need buffers between the pipelines, which else are in different rounds",
     )
     if both:
         require(

@@ -64,11 +64,12 @@ class Launch:
             before, end = end, self._pass()
             if number > ALONE + 1 and abs(end - before) <= SETTLED * end:
                 break
-        cycles = self.timing.start + end + self.timing.finish
-        busy = sorted((Busy(name, work) for name, work in self.busy.items()), key=lambda b: -b.cycles)
-        macs = sum(unit.macs for unit in self.units)
+        rounds = self.program.rounds  # each begins when the one before has written its results
+        cycles = self.timing.start + rounds * end + self.timing.finish
+        busy = sorted((Busy(name, rounds * work) for name, work in self.busy.items()), key=lambda b: -b.cycles)
+        macs, beats = sum(unit.macs for unit in self.units), sum(s.count for s in self.streams)
         return Prediction(
-            self.program.name, cycles, tuple(busy), self.ideal(macs), sum(s.count for s in self.streams), macs
+            self.program.name, cycles, tuple(busy), rounds * self.ideal(macs), rounds * beats, rounds * macs
         )
 
     def _pass(self) -> float:

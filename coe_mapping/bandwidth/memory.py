@@ -71,7 +71,7 @@ class MemoryStream:
         ready = np.full_like(numbers, self.timing.agcu_start + agcu.alu_cycles * agcu.alu_stages)
         for fabric, events in ((Fabric.SCALAR, self.program.scalar_in), (Fabric.TOKEN, self.program.token_in)):
             for index, event in enumerate(events):
-                if event is not None and event.stream == self.number:
+                if event is not None and event.stream == self.number and not event.carried:
                     arrival = net.arrival(fabric, Port(self.unit, index))
                     if arrival is not None:
                         operand = numbers // prod(self.limits[event.boundary :])

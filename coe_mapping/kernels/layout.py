@@ -8,6 +8,9 @@ from coe_mapping.kernels.dense import Tiling, groups, tiling
 from coe_mapping.kernels.memory import ELEMENT_BYTES, Region
 from hdl.params import RDUParams, require
 
+SHARED = ("positions", "cosines", "sines")
+"""Regions that all layers have in common."""
+
 
 @dataclass(frozen=True)
 class LayerShape:
@@ -138,6 +141,13 @@ class Layout:
             **{name: t.tiles * t.k * t.slots * beat for name, t in self.weights.items()},
         }
         return {name: Region(name, size) for name, size in sizes.items()}
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Bytes from a layer's region to the next layer's, whole granules; those of the others are the same in all."""
+        granule = self.params.memory.granule * self.params.beat_bytes
+        own = (region for name, region in self.regions.items() if name not in SHARED)
+        return {region.name: -(-region.bytes // granule) * granule for region in own}
 
     def _whole(self, elements: int) -> int:
         return -(-elements // self.params.lanes) * self.params.lanes

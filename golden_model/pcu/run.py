@@ -1,13 +1,13 @@
 """One program of a PCU from its configuration words to its output streams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from golden_model.control import Iterations, iterations
+from golden_model.control import Iterations, iterations, rounds
 from golden_model.pcu import simd, systolic, tail
 from golden_model.pcu.simd import Words
 from golden_model.pcu.tail import Context
@@ -25,6 +25,13 @@ class Inputs:
 
     vectors: Sequence[Beats]
     scalars: Sequence[Words]
+
+    def after(self, made: "Outputs") -> "Inputs":
+        """Without what was consumed."""
+        return Inputs(
+            [beats[count:] for beats, count in zip(self.vectors, made.vector_beats, strict=True)],
+            [words[count:] for words, count in zip(self.scalars, made.scalar_words, strict=True)],
+        )
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,38 @@ def run(params: PCUParams, words: Sequence[int], inputs: Inputs) -> Outputs:
     Raises:
         ValueError: an input stream ends before the program does.
     """
+    made: list[Outputs] = []
+    for _ in range(rounds_of(params, words)):
+        made.append(run_round(params, words, inputs))
+        inputs = inputs.after(made[-1])
+    return _joined(made)
+
+
+def rounds_of(params: PCUParams, words: Sequence[int]) -> int:
+    """How often the program in ``words`` runs."""
+    return rounds(unpack(pcu_layout(params), words).chain)
+
+
+def _joined(made: Sequence[Outputs]) -> Outputs:
+    """What several rounds leave together."""
+
+    def each(name: str) -> Iterator[tuple[Any, ...]]:
+        return zip(*(getattr(m, name) for m in made), strict=True)
+
+    def streams(name: str) -> Any:
+        return tuple(np.concatenate(parts) for parts in each(name))
+
+    def counts(name: str) -> Any:
+        return tuple(sum(parts) for parts in each(name))
+
+    return Outputs(
+        **{name: streams(name) for name in ("vectors", "sequences", "scalars")},
+        **{name: counts(name) for name in ("tokens_in", "tokens_out", "vector_beats", "scalar_words")},
+    )
+
+
+def run_round(params: PCUParams, words: Sequence[int], inputs: Inputs) -> Outputs:
+    """A round of :func:`run`: none knows of another."""
     config = unpack(pcu_layout(params), words)
     loops = iterations(config.chain, inputs.scalars)
     vector_beats, scalar_words = [0] * len(inputs.vectors), list(loops.popped)

@@ -97,6 +97,7 @@ def stream_layout(agcu: AGCUParams) -> data.StructLayout:
             "limit": data.StructLayout({"enable": 1, "register": register}),
             "bit": data.StructLayout({"enable": 1, "register": register, "position": range(SCALAR_BITS)}),
             "segment": range(agcu.segments),
+            "step": SCALAR_BITS,
             "fence": data.StructLayout({"enable": 1, "boundary": range(agcu.COUNTERS + 1)}),
         }
     )
@@ -113,12 +114,13 @@ def store_layout(agcu: AGCUParams) -> data.StructLayout:
 
 def events_layout(agcu: AGCUParams) -> dict[str, data.ArrayLayout]:
     """Who uses scalars and tokens, and where: ``stream`` k + 1 at a boundary of its counters."""
-    event = data.StructLayout({"stream": range(streams(agcu) + 1), "boundary": range(agcu.COUNTERS + 1)})
+    place = {"stream": range(streams(agcu) + 1), "boundary": range(agcu.COUNTERS + 1)}
+    event, token = data.StructLayout(place), data.StructLayout({**place, "carried": 1})
     return {
         "scalar_in": data.ArrayLayout(event, agcu.SCALAR_INPUTS),
         "scalar_out": data.ArrayLayout(event, agcu.SCALAR_OUTPUTS),
-        "token_in": data.ArrayLayout(event, agcu.TOKENS),
-        "token_out": data.ArrayLayout(event, agcu.TOKENS),
+        "token_in": data.ArrayLayout(token, agcu.TOKENS),
+        "token_out": data.ArrayLayout(token, agcu.TOKENS),
     }
 
 

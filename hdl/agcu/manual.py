@@ -24,6 +24,7 @@ MEANINGS = {
     "loads[].access.bit.register": "register that holds the bit",
     "loads[].access.bit.position": "which of its bits",
     "loads[].access.segment": "the segment that the stream may touch",
+    "loads[].access.step": "bytes that each round lies further on than the one before",
     "loads[].access.fence.enable": "accesses wait for the answers to all writes of the unit",
     "loads[].access.fence.boundary": "which: the first of this",
     "loads[].sequence.enable": "vectors carry a sequence id",
@@ -37,8 +38,10 @@ MEANINGS = {
     "scalar_out[].boundary": "of the last access of this",
     "token_in[].stream": "k + 1: stream k waits for a token",
     "token_in[].boundary": "before the first access of this",
+    "token_in[].carried": "from a round to the next: not awaited in the first round",
     "token_out[].stream": "k + 1: stream k sends a token",
     "token_out[].boundary": "after the last access of this: when its writes were answered, or its data read",
+    "token_out[].carried": "from a round to the next: not sent in the last round",
 }
 
 

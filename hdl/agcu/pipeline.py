@@ -21,6 +21,11 @@ def item_events_layout(agcu: AGCUParams) -> data.StructLayout:
     return data.StructLayout({"wait": agcu.TOKENS, "fire": agcu.TOKENS, "fence": 1, "emit": 1, "last": 1})
 
 
+def flow_events_layout(agcu: AGCUParams) -> data.StructLayout:
+    """What goes with an iteration through the ALU: its events, and the bytes by which its round has ``moved`` on."""
+    return data.StructLayout({"item": item_events_layout(agcu), "moved": SCALAR_BITS})
+
+
 def item_layout(params: RDUParams) -> data.StructLayout:
     """One access: ``limit`` lanes from byte ``offset`` of the segment on.
 
@@ -79,7 +84,7 @@ class AddressPipeline(wiring.Component):
         m.submodules.chain = chain = CounterChain(agcu.COUNTERS, agcu.SCALAR_INPUTS)
         flow: Any = self._issue(m, chain)
         for k in range(agcu.alu_stages):
-            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_of(item_events_layout(agcu)), agcu.alu_cycles)
+            m.submodules[f"stage_{k}"] = stage = AddressStage(flow_of(flow_events_layout(agcu)), agcu.alu_cycles)
             m.d.comb += [stage.config.eq(self.stream.access.alu[k]), stage.i.eq(flow)]
             flow = stage.o
         item, valid = self._resolve(m, flow)
@@ -111,27 +116,36 @@ class AddressPipeline(wiring.Component):
                 chain.limits[j].valid.eq(scalar.valid),
                 scalar.ready.eq(chain.limits[j].ready | popped),
             ]
-        flow = Signal(flow_of(item_events_layout(agcu)))
-        events, first = Signal(item_events_layout(agcu)), Signal()
+        flow = Signal(flow_of(flow_events_layout(agcu)))
+        events, first = Signal(flow_events_layout(agcu)), Signal()
         m.d.sync += first.eq(self.issued)
         with m.If(self.issued):
-            m.d.sync += self._events(events, chain)
+            m.d.sync += [*self._events(events.item, chain), events.moved.eq(self._moved(m, chain))]
         loaded = Signal.like(events)
         with m.If(first):
             m.d.sync += loaded.eq(events)
         m.d.comb += [flow.valid.eq(load.valid), flow.registers.eq(load.o), flow.events.eq(loaded)]
         return flow
 
+    def _moved(self, m: Module, chain: CounterChain) -> Signal:
+        """The bytes from the addresses of the first round to those of the present one."""
+        moved = Signal(SCALAR_BITS)
+        with m.If(self.start):
+            m.d.sync += moved.eq(0)
+        with m.Elif(self.issued & chain.last[0]):
+            m.d.sync += moved.eq(moved + self.stream.access.step)
+        return moved
+
     def _events(self, events: Any, chain: CounterChain) -> list[Any]:
-        config, agcu = self.config, self.params.agcu
+        config = self.config
 
         def happens(flags: Value, event: Any) -> Value:
             return (event.stream == self.number + 1) & flags.bit_select(event.boundary, 1)
 
         fence = self.stream.access.fence
         return [
-            events.wait.eq(Cat(happens(chain.first, config.token_in[i]) for i in range(agcu.TOKENS))),
-            events.fire.eq(Cat(happens(chain.last, config.token_out[i]) for i in range(agcu.TOKENS))),
+            events.wait.eq(Cat(happens(chain.first, e) & ~(e.carried & chain.first_round) for e in config.token_in)),
+            events.fire.eq(Cat(happens(chain.last, e) & ~(e.carried & chain.last_round) for e in config.token_out)),
             events.fence.eq(fence.enable & chain.first.bit_select(fence.boundary, 1)),
             events.emit.eq(happens(chain.last, config.scalar_out[0])),
             events.last.eq(chain.last[0]),
@@ -147,10 +161,10 @@ class AddressPipeline(wiring.Component):
         m.d.sync += [valid[0].eq(flow.valid), valid[1].eq(valid[0])]
         with m.If(flow.valid):
             m.d.sync += [
-                item.offset.eq(registers[access.address]),
+                item.offset.eq(registers[access.address] + flow.events.moved),
                 item.limit.eq(Mux(access.limit.enable, lanes, self.params.lanes)),
                 item.kept.eq(~access.bit.enable | bit),
-                item.events.eq(flow.events),
+                item.events.eq(flow.events.item),
             ]
             if not self.is_store:
                 sequence = self.stream.sequence

@@ -12,6 +12,9 @@ from hdl.streams import scalar_stream
 COUNT_BITS = 24
 """Width of limits and indices: 16 million iterations a counter."""
 
+ROUND_BITS = 12
+"""Width of the number of rounds."""
+
 
 def counter_layout(scalar_inputs: int) -> data.StructLayout:
     """One counter: it takes ``limit`` values 0, stride, 2 * stride, ...
@@ -22,9 +25,18 @@ def counter_layout(scalar_inputs: int) -> data.StructLayout:
 
 
 def chain_layout(counters: int, scalar_inputs: int) -> data.StructLayout:
-    """A chain: counter 0 is the outermost loop, ``depth`` - 1 the innermost, the rest are not used."""
+    """A chain: counter 0 is the outermost loop, ``depth`` - 1 the innermost, the rest are not used.
+
+    All of it runs ``rounds`` times (0 counts as 1): a loop around the program, which no boundary and no value shows.
+    """
     counter = counter_layout(scalar_inputs)
-    return data.StructLayout({"depth": range(counters + 1), "counters": data.ArrayLayout(counter, counters)})
+    return data.StructLayout(
+        {
+            "depth": range(counters + 1),
+            "counters": data.ArrayLayout(counter, counters),
+            "rounds": ROUND_BITS,
+        }
+    )
 
 
 class Turns(wiring.Component):
@@ -57,7 +69,8 @@ class CounterChain(wiring.Component):
     - ``valid``: the outputs describe an iteration; ``step`` moves to the next one (ignored while not valid).
     - ``index``, ``value``: position of each loop, and position times stride (modulo 2**32).
     - ``first[b]``, ``last[b]``: every counter from ``b`` inwards stands at its first (last) position. ``b`` equal to
-      the depth is true in every iteration, ``b`` = 0 once in a program: a *boundary*, by which all events are placed.
+      the depth is true in every iteration, ``b`` = 0 once in a round: a *boundary*, by which all events are placed.
+    - ``first_round``, ``last_round``: of the iteration that stands.
     - ``at_first``, ``at_last``: the same of each counter alone; counters not in the chain always stand at both.
     - ``busy``: from ``start`` until the step that leaves the last iteration.
     - Throughput: one iteration a cycle; each popped limit costs one more when its loop is entered. Counters that pop
@@ -81,6 +94,8 @@ class CounterChain(wiring.Component):
                 "at_last": Out(counters),
                 "first": Out(counters + 1),
                 "last": Out(counters + 1),
+                "first_round": Out(1),
+                "last_round": Out(1),
             }
         )
 
@@ -91,15 +106,20 @@ class CounterChain(wiring.Component):
         advance, enter = Signal(n), Signal(n)  # counters that move one on, and loops that begin anew, on this edge
         waiting = Signal(n)  # loops that have begun but whose limit is still to be popped
         at_first, at_last = Signal(n, init=-1), Signal(n, init=-1)
-        m.submodules.turns = turns = Turns(n)
-        move = Signal()
-        m.d.comb += [move.eq(self.valid & self.step), turns.used.eq(used), turns.at_last.eq(at_last)]
+        m.submodules.turns = turns = Turns(n + 1)  # the rounds are the loop around all others
+        move, ends = Signal(), Signal()
+        m.d.comb += [
+            move.eq(self.valid & self.step),
+            ends.eq(move & at_last.all() & self.last_round),
+            turns.used.eq(Cat(1, used)),
+            turns.at_last.eq(Cat(self.last_round, at_last)),
+        ]
         for i in range(n):
             m.d.comb += [
                 used[i].eq(self.config.depth > i),
                 popped[i].eq(used[i] & (self.config.counters[i].source != 0)),
-                advance[i].eq(move & turns.moves[i]),
-                enter[i].eq(self.start | (move & turns.wraps[i])),
+                advance[i].eq(move & turns.moves[i + 1]),
+                enter[i].eq(self.start | (move & turns.wraps[i + 1])),
                 self.first[i].eq(at_first[i:].all()),
                 self.last[i].eq(at_last[i:].all()),
             ]
@@ -111,14 +131,24 @@ class CounterChain(wiring.Component):
                 m, i, advance[i], enter[i], used[i], waiting[i] & ~waiting[:i].any(), limit, at_first, at_last
             )
 
-        waits = Mux(self.start, popped.any(), (turns.wraps & popped).any())
-        with m.If(self.start | (move & ~at_last.all())):
+        self._rounds(m, move & turns.moves[0])
+        waits = Mux(self.start, popped.any(), (turns.wraps[1:] & popped).any())
+        with m.If(self.start | (move & ~ends)):
             m.d.sync += [self.busy.eq(1), self.valid.eq(~waits), waiting.eq(enter & popped)]
         with m.Elif(move):
             m.d.sync += [self.busy.eq(0), self.valid.eq(0)]
         with m.Elif(limit.valid):
             m.d.sync += [waiting.eq(waiting & (waiting - 1)), self.valid.eq((waiting & (waiting - 1)) == 0)]
         return m
+
+    def _rounds(self, m: Module, advance: Value) -> None:
+        """Where the program stands among its rounds."""
+        left = Signal(ROUND_BITS, name="rounds_left")
+        with m.If(self.start):
+            m.d.sync += [left.eq(self.config.rounds), self.first_round.eq(1)]
+            m.d.sync += self.last_round.eq(self.config.rounds <= 1)
+        with m.Elif(advance):
+            m.d.sync += [left.eq(left - 1), self.first_round.eq(0), self.last_round.eq(left == 2)]
 
     def _pop_limit(self, m: Module, waiting: Signal) -> SimpleNamespace:
         """Pops the scalar that the outermost waiting counter wants; at most one a cycle."""

@@ -10,6 +10,7 @@ MEANINGS = {
     "chain.counters[].limit": "iterations of the loop; 0 counts as 1",
     "chain.counters[].stride": "its value is position times this",
     "chain.counters[].source": "0: `limit`; j + 1: the limit is popped from scalar input j on entering the loop",
+    "chain.rounds": "how often all of it runs; 0 counts as 1",
     "group.counters": "mask of the counters that run over one group of accumulated iterations; it begins where all of "
     "them stand at their first position and ends where all stand at their last",
     "group.slotted": "the innermost counter numbers independent accumulators",

@@ -11,6 +11,7 @@ MEANINGS = {
     "read.chain.counters[].limit": "iterations of the loop",
     "read.chain.counters[].stride": "its value is position times this",
     "read.chain.counters[].source": "0: `limit`; j + 1: the limit is popped from scalar input j on entering the loop",
+    "read.chain.rounds": "how often all of it runs; 0 counts as 1",
     "read.registers[].constant": "a register starts an iteration as this",
     "read.registers[].counters": "... plus the values of the counters in this mask",
     "read.registers[].addend": "... plus one of these",

@@ -288,7 +288,7 @@ async def random_programs_equal_the_golden_model_under_random_stalls(dut: Any) -
         bench.stall("memory__response", memory)
         agcu.memory.tiers = case.memory()
         agcu.memory.latency = lambda: rng.randint(0, slowest)
-        vectors = [case.vectors(params, LONGEST, k) for k in range(params.agcu.stores)]
+        vectors = [case.vectors(params, LONGEST * case.program.rounds, k) for k in range(params.agcu.stores)]
         halter = Halter(agcu, halts)
         await agcu.run(case.program, vectors, case.scalars, case.sequence(params), case.loop, halter.tick)
 

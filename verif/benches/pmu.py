@@ -278,7 +278,7 @@ async def random_programs_equal_the_golden_model_under_random_stalls(dut: Any) -
             bench.stall(name, {"vector_in__0": held.data, "vector_in__1": held.indices}.get(name, held.scalars))
         for name in bench.monitors:
             bench.stall(name, held.outputs)
-        data_in, indices = (case.vectors(params, 2 * LONGEST, j) for j in (0, 1))
+        data_in, indices = (case.vectors(params, 2 * LONGEST * case.program.rounds, j) for j in (0, 1))
         await pmu.run(case.program, data_in, indices, case.scalars, case.order, case.loop, held.scalars)
         if COVERAGE in os.environ:
             covered.update(pmu_coverage.hits(params, assemble(params, case.program), stalled(bench)))

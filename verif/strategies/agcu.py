@@ -1,5 +1,6 @@
 """Random AGCU programs whose result does not depend on timing, or whose fault is known, and the inputs they need."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,8 +20,10 @@ from coe_mapping.assembler.agcu import (
     Segment,
     Stage,
     Store,
+    assemble,
     immediate,
 )
+from golden_model.agcu import run
 from golden_model.pmu import VectorBeats
 from hdl.agcu.config import streams
 from hdl.params import SCALAR_BITS, TIER_SHIFT, RDUParams
@@ -29,6 +32,7 @@ from verif.strategies.pmu import Choices
 
 Order = Literal["apart", "store first", "load first"]
 LONGEST = 40  # iterations of a stream
+ROUNDS = (1, 1, 2, 3)
 CHOICES = 600  # bytes, enough for the largest program
 REGION = 512  # bytes; each store has one of its own
 REGIONS = tuple(tier << TIER_SHIFT | place * REGION for tier, count in ((0, 8), (1, 4)) for place in range(count))
@@ -99,7 +103,36 @@ def case_of(params: RDUParams, c: Choices) -> Case:
     program = AGCUProgram(segments, tuple(loads), tuple(stores))
     program = with_events(params, c, program, order, roles)
     seed = c.integer(0, 255)
-    return Case(program, order, tuple(_scalars(role, (seed, j)) for j, role in enumerate(roles)), seed)
+    scalars = tuple(_scalars(role, (seed, j)) for j, role in enumerate(roles))
+    if order == "apart":  # a token that orders two streams orders them within a round only
+        program = with_rounds(params, c, program, scalars)
+    return Case(program, order, scalars, seed)
+
+
+def with_rounds(params: RDUParams, c: Choices, program: AGCUProgram, scalars: Sequence[Sequence[int]]) -> AGCUProgram:
+    """The same in several rounds if no access is refused in any of them, for timing would say which is the first."""
+    rounds = c.pick(ROUNDS)
+    if rounds == 1:
+        return program
+    steps = [0, params.beat_bytes, 2 * params.beat_bytes, REGION - params.beat_bytes]
+
+    def turned(stream: Any) -> Any:
+        return stream and replace(stream, access=replace(stream.access, rounds=rounds, step=c.pick(steps)))
+
+    def carried(events: Sequence[Event | None]) -> tuple[Event | None, ...]:
+        return tuple(e and replace(e, carried=e.boundary == 0 and c.chance(2)) for e in events)
+
+    several = replace(
+        program,
+        loads=tuple(map(turned, program.loads)),
+        stores=tuple(map(turned, program.stores)),
+        token_in=carried(program.token_in),
+        token_out=carried(program.token_out),
+    )
+    memory = {tier: np.zeros(size, np.uint8) for tier, size in TIERS.items()}
+    beats = VectorBeats(np.zeros((LONGEST * rounds, params.lanes), np.uint16), np.zeros(LONGEST * rounds, np.int64))
+    outputs = run(params, assemble(params, several), [beats] * params.agcu.stores, scalars, memory)
+    return program if any(outputs.faults) else several
 
 
 def _segments(params: RDUParams, c: Choices, order: Order) -> tuple[Segment, ...]:
@@ -119,7 +152,7 @@ def _segments(params: RDUParams, c: Choices, order: Order) -> tuple[Segment, ...
 
 def _scalars(role: str, seed: tuple[int, int]) -> tuple[int, ...]:
     highest = {"limit": 3, "words": 0xFFFF_FFFF}.get(role, 20)
-    return tuple(int(x) for x in np.random.default_rng(seed).integers(0, highest + 1, LONGEST))
+    return tuple(int(x) for x in np.random.default_rng(seed).integers(0, highest + 1, LONGEST * max(ROUNDS)))
 
 
 def access_of(

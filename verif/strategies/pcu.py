@@ -47,6 +47,7 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 MOST_ITERATIONS = 48
 LONGEST_LIMIT = 3  # of those popped from a scalar input
+ROUNDS = (1, 1, 1, 2, 3)
 
 # what has the most values to cover is drawn more often than its share
 _DEPTHS = [*range(COUNTERS + 1), COUNTERS]
@@ -80,6 +81,8 @@ def programs(draw: Draw, params: PCUParams) -> PCUProgram:
         body = draw(_simd(params))
         vector_in = tuple(draw(maybe(st.builds(VectorIn, boundary, st.booleans()))) for _ in range(REGISTERS))
     sources = [s for s in ScalarSource if s is not ScalarSource.INDEX or (isinstance(body, Simd) and body.reduce)]
+    tail = draw(_tails(systolic))
+    stochastic = tail.conversion is Conversion.BF16_STOCHASTIC
     return PCUProgram(
         counters=counters,
         body=body,
@@ -89,13 +92,14 @@ def programs(draw: Draw, params: PCUParams) -> PCUProgram:
         token_in=tuple(draw(maybe(boundary)) for _ in range(params.TOKENS)),
         token_out=tuple(draw(maybe(boundary)) for _ in range(params.TOKENS)),
         shared=shared,
-        tail=draw(_tails(systolic)),
+        tail=tail,
         sequence=draw(_sequences(depth, systolic)),
         vector_out=(draw(maybe(boundary)), draw(maybe(boundary))),
         side=None if systolic else draw(maybe(st.builds(Side, st.integers(0, REGISTERS - 1), st.booleans()))),
         scalar_out=tuple(
             draw(maybe(st.builds(ScalarOut, st.sampled_from(sources), boundary))) for _ in range(params.SCALAR_OUTPUTS)
         ),
+        rounds=1 if stochastic else draw(st.sampled_from(ROUNDS)),
     )
 
 
@@ -186,7 +190,9 @@ def _sequences(draw: Draw, depth: int, systolic: bool) -> SequenceId:
 def supply(params: PCUParams, program: PCUProgram, seed: int) -> Inputs:
     """More random input than ``program`` takes, special values included; seed 0 gives ones throughout."""
     rng = np.random.default_rng(seed)
-    count = 2 * MOST_ITERATIONS * params.stages  # every iteration a tile of its own, with initial values
+    count = (
+        2 * MOST_ITERATIONS * params.stages * program.rounds
+    )  # every iteration a tile of its own, with initial values
     wide = [port is not None and port.wide for port in program.vector_in]
     wide[2] |= isinstance(program.body, Systolic)
     popped = {c.popped for c in program.counters}

@@ -32,6 +32,7 @@ T = TypeVar("T")
 Order = Literal["free", "write first", "read first", "buffers"]
 STALL_BITS = 16  # longest pattern of stalls
 LONGEST = 40  # iterations of a side
+ROUNDS = (1, 1, 1, 2, 3)
 CHOICES = 400  # bytes, enough for the largest program
 DENSE = (0x9E37_79B9, 0x6A09_E667)  # constants whose every bit field is something
 BLOCKS = 6  # most buffers handed over
@@ -130,8 +131,16 @@ def case_of(params: PMUParams, c: Choices) -> Case:
     program = PMUProgram(sides[Side.WRITE], sides[Side.READ], buffers, shift)
     program = with_events(params, c, program, order, roles, len(outer))
     seed = c.integer(0, 255)
+    if order in ("buffers", "free"):
+        program = with_rounds(program, c.pick(ROUNDS))
     scalars = tuple(_scalars(params, role, seed + j) for j, role in enumerate(roles))
     return Case(program, order, scalars, seed, held)
+
+
+def with_rounds(program: PMUProgram, rounds: int) -> PMUProgram:
+    """The same, so often."""
+    write, read = (replace(p, rounds=rounds) if p else None for p in (program.write, program.read))
+    return replace(program, write=write, read=read)
 
 
 def _held(c: Choices) -> Held:
@@ -153,7 +162,7 @@ def _blocks(params: PMUParams, c: Choices) -> list[int]:
 
 def _scalars(params: PMUParams, role: str, seed: int) -> tuple[int, ...]:
     highest = 3 if role == "limit" else 2 * params.rows
-    return tuple(int(x) for x in np.random.default_rng(seed).integers(0, highest + 1, LONGEST))
+    return tuple(int(x) for x in np.random.default_rng(seed).integers(0, highest + 1, LONGEST * max(ROUNDS)))
 
 
 def pipeline_of(

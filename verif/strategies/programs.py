@@ -14,6 +14,7 @@ from coe_mapping.assembler.pcu import PCUProgram, SequenceId, Simd, Stage, Tail,
 from coe_mapping.kernels.buffer import Order, buffer
 from coe_mapping.kernels.builder import Builder, Rows
 from coe_mapping.kernels.dense import groups, product, tiling
+from coe_mapping.kernels.looped import in_rounds
 from coe_mapping.kernels.loops import loops
 from coe_mapping.kernels.memory import ELEMENT_BYTES, Binding, Gather, Pattern, Region, Streams
 from coe_mapping.kernels.norm import rms_norm, row_order
@@ -29,13 +30,15 @@ OPERATIONS = (Operation.ADD, Operation.MULTIPLY, Operation.SUBTRACT, Operation.M
 
 @dataclass(frozen=True)
 class Recipe:
-    """``rows`` x ``chunks`` vectors come in; ``steps``: (kind, parameter); ``copies``: results stored so many times."""
+    """``rows`` x ``chunks`` vectors come in; ``steps``: (kind, parameter); ``copies``: results stored so many times;
+    ``rounds``: all of it so often, each time elsewhere."""
 
     rows: int
     chunks: int
     gathered: bool
     steps: tuple[tuple[int, int], ...]
     copies: int
+    rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def recipes() -> SearchStrategy[Recipe]:
         gathered=st.booleans(),
         steps=st.lists(step, max_size=3).map(tuple),
         copies=st.integers(1, 2),
+        rounds=st.integers(1, 3),
     )
 
 
@@ -92,7 +96,10 @@ class _Random:
             self.b.add(name, unit)
         for source, sink in self.streams.scalar_joins():
             self.b.scalar(source, sink)
-        return RandomProgram(self.b.program(), tuple(self.streams.bindings()), self.regions)
+        granule, rounds = self.beat * self.params.memory.granule, self.recipe.rounds
+        steps = {n: -(-r.bytes // granule) * granule for n, r in self.regions.items() if not n.startswith("positions")}
+        program, bindings = in_rounds(self.params.agcu, self.b.program(), tuple(self.streams.bindings()), rounds, steps)
+        return RandomProgram(program, bindings, {b.region.name: b.region for b in bindings})
 
     def _name(self, what: str) -> str:
         self.count += 1
