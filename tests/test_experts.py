@@ -18,12 +18,20 @@ from hdl.params import DEMO
 PAPER = Strategy("in order, least recently used")
 
 
-def runtime(sizes: Sequence[int], strategy: Strategy, hbm: int, *, granule: int = 1, pinned: int = 0) -> Runtime:
+def runtime(
+    sizes: Sequence[int],
+    strategy: Strategy,
+    hbm: int,
+    *,
+    granule: int = 1,
+    pinned: int = 0,
+    kind: type[Runtime] = Runtime,
+) -> Runtime:
     """Experts called 0, 1, ... of these sizes; the first ``pinned`` are pinned."""
     experts = [Expert(str(i), size) for i, size in enumerate(sizes)]
     names = [str(i) for i in range(pinned)]
     ddr = Region(1 << 20, sum(-(-size // granule) * granule for size in sizes))
-    return Runtime(experts, strategy, ddr=ddr, hbm=Region(64, hbm), granule=granule, pinned=names)
+    return kind(experts, strategy, ddr=ddr, hbm=Region(64, hbm), granule=granule, pinned=names)
 
 
 def prompts(experts: Sequence[int], times: Sequence[float] | None = None, cycles: float = 3.0) -> list[Prompt]:
@@ -31,6 +39,8 @@ def prompts(experts: Sequence[int], times: Sequence[float] | None = None, cycles
 
 
 # --- rules that hold whatever the policy ---
+
+Case = tuple[Runtime, list[Prompt], Link, float]
 
 
 class Checked(Runtime):
@@ -67,7 +77,7 @@ class Checked(Runtime):
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Checked, list[Prompt], Link, float]:
+def cases(draw: st.DrawFn) -> Case:
     """Experts of all sizes in a region that holds the largest at least, a trace, and a strategy."""
     granule = draw(st.sampled_from([1, 4]))
     sizes = draw(st.lists(st.integers(1, 20), min_size=1, max_size=8))
@@ -87,11 +97,9 @@ def cases(draw: st.DrawFn) -> tuple[Checked, list[Prompt], Link, float]:
     for expert, apart, cycles in trace:
         time += apart
         made.append(Prompt(time, str(expert), cycles))
-    plain = runtime(sizes, strategy, hbm, granule=granule, pinned=pinned)
-    plain.__class__ = Checked
-    assert isinstance(plain, Checked)
+    machine = runtime(sizes, strategy, hbm, granule=granule, pinned=pinned, kind=Checked)
     return (
-        plain,
+        machine,
         made,
         Link(draw(st.sampled_from([0.5, 2.0, 40.0])), draw(st.integers(0, 3))),
         draw(st.sampled_from([0, 2])),
@@ -104,7 +112,7 @@ def in_order_of_start(outcome: Outcome) -> list[str]:
 
 @given(cases())
 def test_every_prompt_is_served_once_by_a_resident_expert_and_the_region_stays_sound(
-    case: tuple[Checked, list[Prompt], Link, float],
+    case: Case,
 ) -> None:
     machine, trace, link, router = case
     outcome = simulate(machine, trace, link, router=router)
@@ -123,7 +131,7 @@ def test_every_prompt_is_served_once_by_a_resident_expert_and_the_region_stays_s
 
 @given(cases())
 def test_no_policy_has_more_hits_than_one_that_knows_the_future(
-    case: tuple[Checked, list[Prompt], Link, float],
+    case: Case,
 ) -> None:
     """In the order that it chose, with as many places as experts of the smallest size have in the region."""
     machine, trace, link, router = case
