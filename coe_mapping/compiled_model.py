@@ -166,8 +166,13 @@ def needs(compiled: CompiledModel) -> Iterator[Need]:
     yield Need("commands", list_bytes(layers + 2), traffic=list_bytes(layers + 2))
 
 
+def weight_regions(compiled: CompiledModel) -> list[str]:
+    """The regions that differ between models of one shape; nothing is ever stored in them."""
+    return [*compiled.decode.layer.weights, *image.NORMS, "table", "final_norm", "head"]
+
+
 def contents(compiled: CompiledModel, model: Model) -> Iterator[tuple[str, int, Array]]:
-    """What regions hold before the first pass: name, layer (0 for what all have in common), integers of any width."""
+    """What regions hold before the first pass: name, bytes into the region, integers of any width."""
     phase, rotary = compiled.decode, model.config.rotary
     yield "table", 0, image.embedding_table(phase.embedding, model)
     yield from ((name, 0, tensor) for name, tensor in image.head_weights(phase.head, model).items())
@@ -177,9 +182,9 @@ def contents(compiled: CompiledModel, model: Model) -> Iterator[tuple[str, int, 
     empty = np.zeros(phase.layer.regions["keys"].bytes, np.uint8)  # what is masked must still be numbers
     for i in range(model.config.layers):
         for name, tensor in image.layer_weights(phase.layer, model, i).items():
-            yield name, i, tensor
-        yield "keys", i, empty
-        yield "values", i, empty
+            yield name, i * phase.steps[name], tensor
+        yield "keys", i * phase.steps["keys"], empty
+        yield "values", i * phase.steps["values"], empty
 
 
 def _tensors(compiled: CompiledModel) -> Iterator[Need]:

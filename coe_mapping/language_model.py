@@ -24,7 +24,7 @@ import numpy as np
 from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
-from coe_mapping.compiled_model import CompiledModel, Phase, contents, needs
+from coe_mapping.compiled_model import CompiledModel, Phase, contents, needs, weight_regions
 from coe_mapping.device import Device
 from coe_mapping.kernels import image
 from coe_mapping.memory_plan import MemoryPlan, Need, plan
@@ -75,6 +75,8 @@ class LanguageModel:
     Args:
         device: nobody else launches programs on it; its memory is the model's, but for its ``scratch``.
         observer: sees every layer of every pass; memory then holds the outputs of all layers at once.
+        memory: where everything lies, weights included, which somebody else puts there. None: all of it is planned
+            and put there here.
 
     Raises:
         ParameterError: the model is of another shape than ``compiled``, or does not fit the memory.
@@ -88,6 +90,7 @@ class LanguageModel:
         *,
         orchestration: Orchestration = Orchestration.HARDWARE,
         observer: Observer | None = None,
+        memory: MemoryPlan | None = None,
     ) -> None:
         require(
             model.config == compiled.config and device.params == compiled.params,
@@ -97,9 +100,11 @@ class LanguageModel:
         self.device, self.model, self.compiled, self.config = device, model, compiled, model.config
         self.orchestration, self.observer = orchestration, observer
         scratch = Need("scratch", Device.SCRATCH, address=device.scratch)
-        self.memory: MemoryPlan = plan(device.params, [*needs(compiled), scratch])
-        for region, layer, content in contents(compiled, model):
-            self._write(region, content, layer * compiled.decode.steps.get(region, 0))
+        self.memory = memory or plan(device.params, [*needs(compiled), scratch])
+        elsewhere = set() if memory is None else set(weight_regions(compiled))
+        for region, offset, content in contents(compiled, model):
+            if region not in elsewhere:
+                self._write(region, content, offset)
         self.orchestrator = Orchestrator(
             device,
             {name: self._store_program(name) for name in compiled.programs},

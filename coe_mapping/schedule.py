@@ -83,6 +83,10 @@ class Orchestrator:
             self.device.load(self.programs[program].loaded)
         self._shadow = Resident(program)
 
+    def forget(self) -> None:
+        """Somebody else has launched programs on the device: what is resident is not known any more."""
+        self._resident = None
+
     def software(self, schedule: Sequence[Launch], done: Done | None = None) -> None:
         """Every command from the host.
 

@@ -1,0 +1,226 @@
+"""A composition on a device: router and experts answer prompts, experts come from DDR while others run.
+
+::
+
+    on_device = CompositionDevice(Device(machine, scratch), read_composition(), sizes, strategy, experts_bytes)
+    for answer in on_device.answer(["123+456=", "roman 1994="], limit=16):
+        ...
+
+Memory::
+
+    DDR   images of all experts, one behind the other
+    HBM   the driver's scratch | of every shape of model: programs, caches, states | region: router | current experts
+
+Experts of one shape share kernels, caches and states, so a switch moves weights alone, and they are read only. Each
+launch is given the addresses of its own expert, and each AGCU may touch the segments of its launch only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from coe_mapping.commands import command
+from coe_mapping.compiled_model import CompiledModel, Sizes, compile_model, needs
+from coe_mapping.device import Device
+from coe_mapping.experts.composition import Composition, CompositionError
+from coe_mapping.experts.image import ImageLayout, expert_image, image_checksum, image_layout
+from coe_mapping.experts.residency import Expert, Region
+from coe_mapping.experts.runtime import Copy, Runtime, Transfer
+from coe_mapping.experts.scheduler import Strategy
+from coe_mapping.language_model import LanguageModel, Observer
+from coe_mapping.memory_plan import MemoryPlan, Need, granule_bytes, plan
+from coe_mapping.models.model import Model, ModelConfig
+from hdl.host.format import Opcode
+from hdl.memory.channel import Tier
+from hdl.memory.dma import FULL_SHARE
+
+ROUTER = "router"
+"""Its name beside the experts'; it is pinned."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a prompt.
+
+    Attributes:
+        expert: that answered; None: the prompt was refused, and ``refused`` says why.
+        hit: the expert was in HBM already.
+    """
+
+    prompt: int
+    expert: str | None
+    text: str = ""
+    hit: bool = False
+    refused: str = ""
+
+
+class CompositionDevice:
+    """A composition on a device.
+
+    Args:
+        device: nobody else launches programs on it; its memory is the composition's, but for its ``scratch``.
+        sizes: of the kernels; the batch must be 1.
+        experts_bytes: of HBM, for the router and the experts that are there at a time.
+        observers: by name of an expert, or ``ROUTER``: sees every layer of every pass of it.
+
+    Attributes:
+        runtime: its decisions; ``runtime.refused`` has a sentence for each expert that cannot be used.
+
+    Raises:
+        ParameterError: the kernels of a model do not fit the machine, or memory is too small for them or the router.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        composition: Composition,
+        sizes: Sizes,
+        strategy: Strategy,
+        experts_bytes: int,
+        *,
+        observers: Mapping[str, Observer] | None = None,
+    ) -> None:
+        self.device, self.composition, self.observers = device, composition, observers or {}
+        self.models: dict[str, Model] = {ROUTER: composition.router}
+        self.models |= {name: member.model for name, member in composition.experts.items()}
+        self.compiled: dict[ModelConfig, CompiledModel] = {}
+        for model in self.models.values():
+            if model.config not in self.compiled:
+                self.compiled[model.config] = compile_model(device.params, model.config, sizes)
+        self.layouts: dict[ModelConfig, ImageLayout] = {c: image_layout(each) for c, each in self.compiled.items()}
+        self.shared = self._plan(experts_bytes)
+        self.runtime = self._runtime(strategy, experts_bytes)
+        self.checksums = {name: self._store(name) for name in self.runtime.experts}
+        self._bring_router()
+        self.running = {config: self._language_model(config) for config in self.compiled}
+        self._last: LanguageModel | None = None
+
+    # --- use ---
+
+    def answer(self, prompts: Sequence[str], limit: int) -> Iterator[Answer]:
+        """Answers of at most ``limit`` tokens, in the order in which they are found, refused prompts first."""
+        members: list[str] = []
+        for prompt in prompts:
+            letter = self.generate(ROUTER, prompt, 1)
+            member = self.composition.named(letter)
+            members.append(letter if member is None else member.name)
+        yield from self.serve(prompts, members, limit)
+
+    def serve(self, prompts: Sequence[str], experts: Sequence[str], limit: int) -> Iterator[Answer]:
+        """The same for prompts whose experts are known."""
+        for number, expert in enumerate(experts):
+            try:
+                self.runtime.submit(number, expert)
+            except CompositionError as error:
+                yield Answer(number, None, refused=str(error))
+        fetched: set[str] = set()
+        while self.runtime.scheduler.waiting:
+            request, copy = self.runtime.start(), self.runtime.copy()
+            assert request is not None or copy is not None, "prompts wait, and nothing happens any more"
+            if copy is not None:
+                self._begin(copy)
+            if request is not None:
+                text = self.generate(request.expert, prompts[request.number], limit)
+                self.runtime.finish()
+                yield Answer(request.number, request.expert, text, hit=request.expert not in fetched)
+                fetched.discard(request.expert)
+            if copy is not None:
+                fetched.add(copy.expert.name)
+                for refused in self.runtime.copied(sound=self._arrived(copy)):
+                    yield Answer(refused.number, None, refused=self.runtime.refused[copy.expert.name])
+
+    def generate(self, name: str, prompt: str, limit: int) -> str:
+        """The text that a resident expert, or the router, makes of a prompt."""
+        model, tokenizer = self.models[name], self.composition.tokenizer
+        on_device = self.running[model.config]
+        if on_device is not self._last:
+            on_device.orchestrator.forget()
+            self._last = on_device
+        on_device.memory = self._memory(model.config, self.runtime.residency.block(name).base)
+        on_device.observer = self.observers.get(name)
+        tokens = on_device.generate([tokenizer.encode(prompt)], limit, tokenizer.stops)
+        return tokenizer.decode([token for _, token in tokens])
+
+    # --- experts ---
+
+    def _begin(self, copy: Copy) -> None:
+        """Hands a copy to the tier DMA, which works while the machine runs."""
+        self.device.run([_dma(transfer) for transfer in (*copy.back, copy.fetch)])
+
+    def _arrived(self, copy: Copy) -> bool:
+        """Waits for a copy; whether the bytes in HBM have the expert's checksum."""
+        self.device.run([command(Opcode.WAIT_DMA)])
+        return self._sound(copy.expert.name, copy.fetch.destination)
+
+    def _sound(self, name: str, address: int) -> bool:
+        return image_checksum(self.device.read(address, self.runtime.experts[name].bytes)) == self.checksums[name]
+
+    def _store(self, name: str) -> int:
+        """Puts an expert into DDR; its checksum."""
+        model = self.models[name]
+        image = expert_image(self.compiled[model.config], model)
+        self.device.write(self.runtime.homes.addresses[name], image)
+        return image_checksum(image)
+
+    def _bring_router(self) -> None:
+        """The router is pinned, so it is in HBM before the first prompt."""
+        block = self.runtime.residency.block(ROUTER)
+        transfer = Transfer(self.runtime.homes.addresses[ROUTER], block.base, block.bytes)
+        self.device.run([_dma(transfer), command(Opcode.WAIT_DMA)])
+        if not self._sound(ROUTER, block.base):
+            raise CompositionError("the router was damaged on its way to HBM: start again")
+
+    # --- memory ---
+
+    def _plan(self, experts_bytes: int) -> MemoryPlan:
+        """What does not move: all regions of every shape but for weights, by names with the number of the shape."""
+        regions = [
+            replace(need, name=_name(number, need.name))
+            for number, (config, compiled) in enumerate(self.compiled.items())
+            for need in needs(compiled, keep=bool(self.observers))
+            if need.name not in self.layouts[config].offsets
+        ]
+        scratch = Need("scratch", Device.SCRATCH, address=self.device.scratch)
+        region = Need("experts", experts_bytes, tier=Tier.HBM, traffic=float("inf"))
+        return plan(self.device.params, [*regions, region, scratch])
+
+    def _runtime(self, strategy: Strategy, experts_bytes: int) -> Runtime:
+        params = self.device.params
+        spilled = -(-self.shared.used[Tier.DDR] // granule_bytes(params)) * granule_bytes(params)
+        return Runtime(
+            [Expert(name, self.layouts[model.config].bytes) for name, model in self.models.items()],
+            strategy,
+            ddr=Region(Tier.DDR.base + spilled, params.memory.ddr.capacity - spilled),
+            hbm=Region(self.shared.addresses["experts"], experts_bytes),
+            granule=granule_bytes(params),
+            pinned=[ROUTER],
+        )
+
+    def _language_model(self, config: ModelConfig) -> LanguageModel:
+        """Of a shape; which of its experts it is, is said before each prompt."""
+        model = next(model for model in self.models.values() if model.config == config)
+        memory = self._memory(config, self.shared.addresses["experts"])
+        return LanguageModel(self.device, model, self.compiled[config], memory=memory)
+
+    def _memory(self, config: ModelConfig, base: int) -> MemoryPlan:
+        """Where a model of a shape finds everything if its weights begin at ``base``."""
+        number, offsets = list(self.compiled).index(config), self.layouts[config].offsets
+        regions = {need.name: need for need in needs(self.compiled[config], keep=bool(self.observers))}
+        fixed = {name: self.shared.addresses[_name(number, name)] for name in regions if name not in offsets}
+        moved = {name: base + offset for name, offset in offsets.items()}
+        return MemoryPlan(regions, fixed | moved, self.shared.used)
+
+
+def _dma(transfer: Transfer) -> list[int]:
+    """One row of so many bytes, at full speed."""
+    descriptor = {
+        "source": transfer.source,
+        "destination": transfer.destination,
+        "row_bytes": transfer.bytes,
+        "rows": 1,
+        "share": FULL_SHARE,
+    }
+    return command(Opcode.DMA, descriptor=descriptor)
+
+
+def _name(shape: int, region: str) -> str:
+    return f"shape {shape}.{region}"

@@ -1,0 +1,147 @@
+"""A composition on the golden socket: switches move weights, answers stay bit for bit, and damage stays where it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from coe_mapping.compiled_model import Sizes
+from coe_mapping.device import Device, DeviceError, GoldenMachine
+from coe_mapping.experts import Composition, Member, Strategy
+from coe_mapping.experts.composition import MANIFEST
+from coe_mapping.experts.on_device import ROUTER, Answer, CompositionDevice
+from coe_mapping.language_model import LanguageModel, Observer
+from coe_mapping.models import Model, read_model, read_tokenizer
+from coe_mapping.reference import Reference
+from golden_model.launch import Error
+from hdl.host.format import Opcode
+from hdl.params import DEMO
+from tests import small_models
+
+WEIGHTS = MANIFEST.parent
+TOKENIZER = read_tokenizer(WEIGHTS / "demo")
+SCRATCH = DEMO.memory.hbm.capacity - Device.SCRATCH
+SIZES = Sizes(prompt=20, batch=1, positions=32)
+SMALL = Sizes(prompt=4, batch=1, positions=8)
+AHEAD = Strategy("ahead", ahead=4, overlap=True)
+
+
+class Recorder(GoldenMachine):
+    """A golden socket that keeps the opcodes its host gave it."""
+
+    def __init__(self) -> None:
+        super().__init__(DEMO)
+        self.opcodes: list[Opcode] = []
+
+    def execute(self, commands: Sequence[Sequence[int]]) -> Error | None:
+        self.opcodes += [Opcode(words[0] & 0xFF) for words in commands]
+        return super().execute(commands)
+
+
+def on_device(
+    experts: Mapping[str, Model],
+    router: Model,
+    sizes: Sizes,
+    room: int,
+    observers: Mapping[str, Observer] | None = None,
+) -> CompositionDevice:
+    members = {name: Member(name, name[0], name, model) for name, model in experts.items()}
+    composition = Composition(router, TOKENIZER, members, {})
+    device = Device(Recorder(), SCRATCH)
+    return CompositionDevice(device, composition, sizes, AHEAD, room, observers=observers)
+
+
+def opcodes(composition: CompositionDevice) -> list[Opcode]:
+    assert isinstance(composition.device.machine, Recorder)
+    return composition.device.machine.opcodes
+
+
+def test_experts_of_two_shapes_answer_bit_for_bit_from_wherever_they_are_copied_to() -> None:
+    """There is room for the router and one expert of the larger shape: the second prompt evicts the expert of the first."""
+    experts = {"addition": read_model(WEIGHTS / "demo"), "date": read_model(WEIGHTS / "date")}
+    references = {name: Reference(model, DEMO.lanes, SIZES.positions) for name, model in experts.items()}
+    composition = on_device(experts, experts["date"], SIZES, 345_000, references)
+    homes, size = composition.runtime.homes.addresses, composition.runtime.experts["date"].bytes
+    before = composition.device.read(homes["date"], size)
+    answers = list(composition.serve(["date 2024-05-07=", "500+501="], ["date", "addition"], 11))
+    assert [(a.prompt, a.expert, a.text, a.hit) for a in answers] == [
+        (0, "date", "7 may 2024", False),
+        (1, "addition", "1001", False),
+    ]
+    assert "date" not in composition.runtime.residency
+    for reference in references.values():
+        assert reference.bit_exact, reference.mismatches
+    assert np.array_equal(before, composition.device.read(homes["date"], size)), "weights were written back"
+
+
+@pytest.fixture
+def small(rng: np.random.Generator) -> CompositionDevice:
+    """Three random experts of one small shape, and room for two of them."""
+    shape = {"vocabulary": 64, "hidden": 16, "intermediate": 16, "layers": 1, "heads": 2, "kv_heads": 1, "head_size": 8}
+    models = {name: small_models.model(rng, **shape) for name in ("one", "two", "three")}
+    router = small_models.model(rng, **shape)
+    size = on_device({"one": models["one"]}, router, SMALL, 1 << 20).runtime.experts[ROUTER].bytes
+    return on_device(models, router, SMALL, 3 * size)
+
+
+def expected(composition: CompositionDevice, name: str, prompt: str, limit: int) -> str:
+    """The answer of an expert that has a socket for itself."""
+    model = composition.models[name]
+    alone = LanguageModel(Device(GoldenMachine(DEMO), SCRATCH), model, composition.compiled[model.config])
+    tokens = alone.generate([TOKENIZER.encode(prompt)], limit, TOKENIZER.stops)
+    return TOKENIZER.decode([token for _, token in tokens])
+
+
+def test_the_next_expert_is_copied_while_the_present_one_runs(small: CompositionDevice) -> None:
+    """The copy is handed over before the lists of the present prompt, and awaited after them."""
+    begun = len(opcodes(small))
+    answers = list(small.serve(["1=", "2=", "3="], ["one", "two", "one"], 2))
+    assert [(a.prompt, a.hit) for a in answers] == [(0, False), (1, False), (2, True)]
+    seen = opcodes(small)[begun:]
+    assert seen[:3] == [Opcode.DMA, Opcode.WAIT_DMA, Opcode.DMA]
+    assert seen[3] is Opcode.LIST
+    assert seen.count(Opcode.DMA) == seen.count(Opcode.WAIT_DMA) == 2
+    assert [a.text for a in answers] == [
+        expected(small, name, prompt, 2) for name, prompt in (("one", "1="), ("two", "2="), ("one", "3="))
+    ]
+
+
+def test_a_corrupt_expert_is_refused_when_it_arrives_and_the_others_go_on(small: CompositionDevice) -> None:
+    home = small.runtime.homes.addresses["two"] + 100
+    small.device.write(home, small.device.read(home, 1) ^ 4)
+    answers = list(small.serve(["1=", "2=", "3=", "4="], ["one", "two", "three", "two"], 1))
+    assert {a.prompt: a.expert for a in answers} == {0: "one", 1: None, 2: "three", 3: None}
+    refused = next(a for a in answers if a.prompt == 3).refused
+    assert refused.startswith("expert two is refused: what was copied from DDR address 0x10")
+    assert list(small.serve(["1="], ["two"], 1)) == [Answer(0, None, refused=refused)]
+
+
+def test_the_router_picks_by_the_letter_it_answers(small: CompositionDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a random router answers, it is the expert of that letter, or a refusal."""
+    letter = small.generate(ROUTER, "1=", 1)
+    members = {
+        name: replace(m, letter=letter if name == "three" else "?") for name, m in small.composition.experts.items()
+    }
+    monkeypatch.setattr(small, "composition", replace(small.composition, experts=members))
+    assert [a.expert for a in small.answer(["1="], 1)] == ["three"]
+    monkeypatch.setattr(small, "composition", replace(small.composition, experts={}))
+    (answer,) = small.answer(["1="], 1)
+    assert answer.refused == f"prompt 0 is for expert {letter}, which the composition does not have"
+
+
+def test_an_expert_cannot_read_the_memory_of_another(small: CompositionDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token whose row of the embedding would lie in the neighbour's weights; nobody checks it before the machine."""
+    list(small.serve(["1=", "2="], ["one", "two"], 1))
+    (shape,) = small.compiled
+    blocks = [small.runtime.residency.block(name) for name in ("one", "two")]
+    neighbour = small.device.read(blocks[1].base, blocks[1].bytes)
+    layout = small.compiled[shape].decode.embedding
+    row = (blocks[1].base - blocks[0].base - small.layouts[shape].offsets["table"]) // (layout.pitch * 2) + 1
+    monkeypatch.setattr(LanguageModel, "_check_prompts", lambda *_: None)
+    small.generate("one", "1=", 1)
+    with pytest.raises(DeviceError, match="was refused an access at offset"):
+        list(small.running[shape].generate([[row]], 1))
+    assert np.array_equal(neighbour, small.device.read(blocks[1].base, blocks[1].bytes))
+    (answer,) = small.serve(["2="], ["two"], 1)
+    assert answer.text == expected(small, "two", "2=", 1)
