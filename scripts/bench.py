@@ -19,7 +19,7 @@ from golden_model import numerics as golden
 from hdl.arith.formats import BF16, FP32
 from hdl.arith.multiply_add import MultiplyAdd
 from hdl.params import DEMO
-from scripts import bench_mapping, bench_socket, bench_units
+from scripts import bench_experts, bench_mapping, bench_socket, bench_units
 from verif import figures, memory_figures, network_traffic, operands
 from verif.sim import compile_python
 from verif.sources import ROOT
@@ -100,6 +100,7 @@ def socket() -> Iterator[Row | bench_units.Speed]:
 
 BLOCKS: dict[str, Callable[[], Iterator[Row | bench_units.Speed | bench_mapping.Found]]] = {
     "arith": arith,
+    "experts": bench_experts.experts,
     "mapping": bench_mapping.mapping,
     "pcu": bench_units.pcu,
     "pmu": bench_units.pmu,

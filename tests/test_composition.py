@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from coe_mapping.experts.composition import (
     manifest_of,
     read_composition,
 )
+from coe_mapping.experts.evaluate import score
+from golden_model.operators import ContractArithmetic
 
 WEIGHTS = MANIFEST.parent
 ENTRIES = [
@@ -126,3 +129,25 @@ def test_a_manifest_that_is_missing_or_no_json_is_an_error(tmp_path: Path) -> No
     (tmp_path / "composition.json").write_text("{")
     with pytest.raises(CompositionError, match="is not JSON"):
         read_composition(tmp_path / "composition.json")
+
+
+def test_the_committed_composition_is_whole_and_right_on_a_sample_of_held_out_prompts() -> None:
+    composition = read_composition()
+    assert composition.refused == {}
+    assert len(composition.experts) >= 8
+    assert len({member.model.config for member in composition.experts.values()}) >= 3
+    scores = score(composition, ContractArithmetic(), 6)
+    assert set(scores.prompts.values()) == {6}
+    assert scores.router >= 0.98, scores.routed
+    assert scores.composition >= 0.95, scores.whole
+    assert min(scores.expert.values()) >= 0.83, scores.expert
+
+
+def test_a_prompt_that_the_router_sends_elsewhere_counts_by_that_experts_answer() -> None:
+    """Two experts with their letters exchanged: the router is never right, and neither is the whole."""
+    composition = read_composition()
+    one, other = (composition.experts[name] for name in ("addition", "roman"))
+    exchanged = {"addition": replace(one, letter=other.letter), "roman": replace(other, letter=one.letter)}
+    scores = score(replace(composition, experts=exchanged), ContractArithmetic(), 3)
+    assert (scores.router, scores.composition) == (0.0, 0.0)
+    assert min(scores.expert.values()) == 1.0

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coe_mapping.compiled_model import Sizes
+from coe_mapping.compiled_model import Sizes, compile_model
 from coe_mapping.device import Device, DeviceError, GoldenMachine
-from coe_mapping.experts import Composition, Member, Strategy
+from coe_mapping.experts import Composition, Member, Strategy, read_composition
 from coe_mapping.experts.composition import MANIFEST
+from coe_mapping.experts.image import image_layout
 from coe_mapping.experts.on_device import ROUTER, Answer, CompositionDevice
-from coe_mapping.language_model import LanguageModel, Observer
-from coe_mapping.models import Model, read_model, read_tokenizer
+from coe_mapping.language_model import LanguageModel
+from coe_mapping.models import Model, read_tokenizer
 from coe_mapping.reference import Reference
 from golden_model.launch import Error
 from hdl.host.format import Opcode
@@ -24,6 +25,7 @@ TOKENIZER = read_tokenizer(WEIGHTS / "demo")
 SCRATCH = DEMO.memory.hbm.capacity - Device.SCRATCH
 SIZES = Sizes(prompt=20, batch=1, positions=32)
 SMALL = Sizes(prompt=4, batch=1, positions=8)
+ROOM = 300_000
 AHEAD = Strategy("ahead", ahead=4, overlap=True)
 
 
@@ -39,17 +41,11 @@ class Recorder(GoldenMachine):
         return super().execute(commands)
 
 
-def on_device(
-    experts: Mapping[str, Model],
-    router: Model,
-    sizes: Sizes,
-    room: int,
-    observers: Mapping[str, Observer] | None = None,
-) -> CompositionDevice:
+def on_device(experts: Mapping[str, Model], router: Model, room: int) -> CompositionDevice:
+    """A composition of small models."""
     members = {name: Member(name, name[0], name, model) for name, model in experts.items()}
     composition = Composition(router, TOKENIZER, members, {})
-    device = Device(Recorder(), SCRATCH)
-    return CompositionDevice(device, composition, sizes, AHEAD, room, observers=observers)
+    return CompositionDevice(Device(Recorder(), SCRATCH), composition, SMALL, AHEAD, room)
 
 
 def opcodes(composition: CompositionDevice) -> list[Opcode]:
@@ -57,32 +53,40 @@ def opcodes(composition: CompositionDevice) -> list[Opcode]:
     return composition.device.machine.opcodes
 
 
-def test_experts_of_two_shapes_answer_bit_for_bit_from_wherever_they_are_copied_to() -> None:
-    """There is room for the router and one expert of the larger shape: the second prompt evicts the expert of the first."""
-    experts = {"addition": read_model(WEIGHTS / "demo"), "date": read_model(WEIGHTS / "date")}
-    references = {name: Reference(model, DEMO.lanes, SIZES.positions) for name, model in experts.items()}
-    composition = on_device(experts, experts["date"], SIZES, 345_000, references)
-    homes, size = composition.runtime.homes.addresses, composition.runtime.experts["date"].bytes
-    before = composition.device.read(homes["date"], size)
-    answers = list(composition.serve(["date 2024-05-07=", "500+501="], ["date", "addition"], 11))
+def test_prompts_go_through_the_router_to_experts_of_two_shapes_and_every_bit_is_right() -> None:
+    """There is room for the router and one of the two experts: the second prompt evicts the expert of the first."""
+    whole = read_composition()
+    composition = replace(whole, experts={name: whole.experts[name] for name in ("addition", "date")})
+    models = {ROUTER: whole.router} | {name: member.model for name, member in composition.experts.items()}
+    references = {name: Reference(model, DEMO.lanes, SIZES.positions) for name, model in models.items()}
+    machine = CompositionDevice(Device(Recorder(), SCRATCH), composition, SIZES, AHEAD, ROOM, observers=references)
+    home, size = machine.runtime.homes.addresses["date"], machine.runtime.experts["date"].bytes
+    before = machine.device.read(home, size)
+    answers = list(machine.answer(["date 2024-05-07=", "500+501="], 11))
     assert [(a.prompt, a.expert, a.text, a.hit) for a in answers] == [
         (0, "date", "7 may 2024", False),
         (1, "addition", "1001", False),
     ]
-    assert "date" not in composition.runtime.residency
     for reference in references.values():
         assert reference.bit_exact, reference.mismatches
-    assert np.array_equal(before, composition.device.read(homes["date"], size)), "weights were written back"
+    assert "date" not in machine.runtime.residency
+    assert np.array_equal(before, machine.device.read(home, size)), "weights were written back"
+
+
+SHAPE = {"vocabulary": 64, "hidden": 16, "intermediate": 16, "layers": 1, "heads": 2, "kv_heads": 1, "head_size": 8}
+
+
+@pytest.fixture(scope="module")
+def small_bytes() -> int:
+    """Of an expert of the small shape."""
+    return image_layout(compile_model(DEMO, small_models.config(**SHAPE), SMALL)).bytes
 
 
 @pytest.fixture
-def small(rng: np.random.Generator) -> CompositionDevice:
-    """Three random experts of one small shape, and room for two of them."""
-    shape = {"vocabulary": 64, "hidden": 16, "intermediate": 16, "layers": 1, "heads": 2, "kv_heads": 1, "head_size": 8}
-    models = {name: small_models.model(rng, **shape) for name in ("one", "two", "three")}
-    router = small_models.model(rng, **shape)
-    size = on_device({"one": models["one"]}, router, SMALL, 1 << 20).runtime.experts[ROUTER].bytes
-    return on_device(models, router, SMALL, 3 * size)
+def small(rng: np.random.Generator, small_bytes: int) -> CompositionDevice:
+    """Three random experts of one small shape, and room for two of them beside the router."""
+    models = {name: small_models.model(rng, **SHAPE) for name in ("one", "two", "three")}
+    return on_device(models, small_models.model(rng, **SHAPE), 3 * small_bytes)
 
 
 def expected(composition: CompositionDevice, name: str, prompt: str, limit: int) -> str:

@@ -14,7 +14,7 @@ from golden_model.operators import ContractArithmetic
 
 WEIGHTS = Path(__file__).parent.parent / "coe_mapping" / "weights"
 DEMO = WEIGHTS / "demo"
-MODELS = sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))
+MODELS = [entry["folder"] for entry in json.loads((WEIGHTS / "composition.json").read_text())["experts"]]
 
 
 @pytest.mark.parametrize("name", MODELS)
