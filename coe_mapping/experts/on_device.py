@@ -16,6 +16,7 @@ launch is given the addresses of its own expert, and each AGCU may touch the seg
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from coe_mapping.commands import command
@@ -53,6 +54,17 @@ class Answer:
     refused: str = ""
 
 
+@dataclass(frozen=True)
+class Span:
+    """What the machine did for a while: ``router`` or ``run``, or ``wait`` for the copy of an expert with nothing to
+    run. Cycles of the machine."""
+
+    kind: str
+    expert: str
+    start: int
+    end: int
+
+
 class CompositionDevice:
     """A composition on a device.
 
@@ -64,6 +76,7 @@ class CompositionDevice:
 
     Attributes:
         runtime: its decisions; ``runtime.refused`` has a sentence for each expert that cannot be used.
+        spans: what the machine has done, in order.
 
     Raises:
         ParameterError: the kernels of a model do not fit the machine, or memory is too small for them or the router.
@@ -87,20 +100,25 @@ class CompositionDevice:
             if model.config not in self.compiled:
                 self.compiled[model.config] = compile_model(device.params, model.config, sizes)
         self.layouts: dict[ModelConfig, ImageLayout] = {c: image_layout(each) for c, each in self.compiled.items()}
-        self.shared = self._plan(experts_bytes)
-        self.runtime = self._runtime(strategy, experts_bytes)
-        self.checksums = {name: self._store(name) for name in self.runtime.experts}
-        self._bring_router()
+        self.experts_bytes, self.shared = experts_bytes, self._plan(experts_bytes)
         self.running = {config: self._language_model(config) for config in self.compiled}
         self._last: LanguageModel | None = None
+        self.begin(strategy)
 
     # --- use ---
+
+    def begin(self, strategy: Strategy) -> None:
+        """From the beginning: all experts stored in DDR, and none but the router in HBM."""
+        self.runtime, self.spans = self._runtime(strategy), list[Span]()
+        self.checksums = {name: self._store(name) for name in self.runtime.experts}
+        self._bring_router()
 
     def answer(self, prompts: Sequence[str], limit: int) -> Iterator[Answer]:
         """Answers of at most ``limit`` tokens, in the order in which they are found, refused prompts first."""
         members: list[str] = []
         for prompt in prompts:
-            letter = self.generate(ROUTER, prompt, 1)
+            with self._span("router", ROUTER):
+                letter = self.generate(ROUTER, prompt, 1)
             member = self.composition.named(letter)
             members.append(letter if member is None else member.name)
         yield from self.serve(prompts, members, limit)
@@ -119,13 +137,16 @@ class CompositionDevice:
             if copy is not None:
                 self._begin(copy)
             if request is not None:
-                text = self.generate(request.expert, prompts[request.number], limit)
+                with self._span("run", request.expert):
+                    text = self.generate(request.expert, prompts[request.number], limit)
                 self.runtime.finish()
                 yield Answer(request.number, request.expert, text, hit=request.expert not in fetched)
                 fetched.discard(request.expert)
             if copy is not None:
                 fetched.add(copy.expert.name)
-                for refused in self.runtime.copied(sound=self._arrived(copy)):
+                with self._span("wait", copy.expert.name):
+                    sound = self._arrived(copy)
+                for refused in self.runtime.copied(sound=sound):
                     yield Answer(refused.number, None, refused=self.runtime.refused[copy.expert.name])
 
     def generate(self, name: str, prompt: str, limit: int) -> str:
@@ -139,6 +160,12 @@ class CompositionDevice:
         on_device.observer = self.observers.get(name)
         tokens = on_device.generate([tokenizer.encode(prompt)], limit, tokenizer.stops)
         return tokenizer.decode([token for _, token in tokens])
+
+    @contextmanager
+    def _span(self, kind: str, expert: str) -> Iterator[None]:
+        start = self.device.machine.cycles
+        yield
+        self.spans.append(Span(kind, expert, start, self.device.machine.cycles))
 
     # --- experts ---
 
@@ -183,14 +210,14 @@ class CompositionDevice:
         region = Need("experts", experts_bytes, tier=Tier.HBM, traffic=float("inf"))
         return plan(self.device.params, [*regions, region, scratch])
 
-    def _runtime(self, strategy: Strategy, experts_bytes: int) -> Runtime:
+    def _runtime(self, strategy: Strategy) -> Runtime:
         params = self.device.params
         spilled = -(-self.shared.used[Tier.DDR] // granule_bytes(params)) * granule_bytes(params)
         return Runtime(
             [Expert(name, self.layouts[model.config].bytes) for name, model in self.models.items()],
             strategy,
             ddr=Region(Tier.DDR.base + spilled, params.memory.ddr.capacity - spilled),
-            hbm=Region(self.shared.addresses["experts"], experts_bytes),
+            hbm=Region(self.shared.addresses["experts"], self.experts_bytes),
             granule=granule_bytes(params),
             pinned=[ROUTER],
         )
