@@ -128,7 +128,12 @@ def test_the_router_picks_by_the_letter_it_answers(small: CompositionDevice, mon
         name: replace(m, letter=letter if name == "three" else "?") for name, m in small.composition.experts.items()
     }
     monkeypatch.setattr(small, "composition", replace(small.composition, experts=members))
-    assert [a.expert for a in small.answer(["1="], 1)] == ["three"]
+    begun = len(opcodes(small))
+    assert [a.expert for a in small.answer(["1=", "1="], 1)] == ["three", "three"]
+    seen = opcodes(small)[begun:]
+    assert seen[:4] == [Opcode.LIST, Opcode.DMA, Opcode.LIST, Opcode.WAIT_DMA], (
+        "copied while the router reads the second"
+    )
     monkeypatch.setattr(small, "composition", replace(small.composition, experts={}))
     (answer,) = small.answer(["1="], 1)
     assert answer.refused == f"prompt 0 is for expert {letter}, which the composition does not have"

@@ -114,40 +114,24 @@ class CompositionDevice:
         self._bring_router()
 
     def answer(self, prompts: Sequence[str], limit: int) -> Iterator[Answer]:
-        """Answers of at most ``limit`` tokens, in the order in which they are found, refused prompts first."""
-        members: list[str] = []
-        for prompt in prompts:
+        """Answers of at most ``limit`` tokens, in the order in which they are found, refused prompts first.
+
+        If the strategy lets copies overlap, the first begins as soon as the router has read the first prompt.
+        """
+        for number, prompt in enumerate(prompts):
             with self._span("router", ROUTER):
                 letter = self.generate(ROUTER, prompt, 1)
             member = self.composition.named(letter)
-            members.append(letter if member is None else member.name)
-        yield from self.serve(prompts, members, limit)
+            yield from self._submit(number, letter if member is None else member.name)
+            if self.runtime.strategy.overlap:
+                self._begin_copy()
+        yield from self._serve(prompts, limit)
 
     def serve(self, prompts: Sequence[str], experts: Sequence[str], limit: int) -> Iterator[Answer]:
         """The same for prompts whose experts are known."""
         for number, expert in enumerate(experts):
-            try:
-                self.runtime.submit(number, expert)
-            except CompositionError as error:
-                yield Answer(number, None, refused=str(error))
-        fetched: set[str] = set()
-        while self.runtime.scheduler.waiting:
-            request, copy = self.runtime.start(), self.runtime.copy()
-            assert request is not None or copy is not None, "prompts wait, and nothing happens any more"
-            if copy is not None:
-                self._begin(copy)
-            if request is not None:
-                with self._span("run", request.expert):
-                    text = self.generate(request.expert, prompts[request.number], limit)
-                self.runtime.finish()
-                yield Answer(request.number, request.expert, text, hit=request.expert not in fetched)
-                fetched.discard(request.expert)
-            if copy is not None:
-                fetched.add(copy.expert.name)
-                with self._span("wait", copy.expert.name):
-                    sound = self._arrived(copy)
-                for refused in self.runtime.copied(sound=sound):
-                    yield Answer(refused.number, None, refused=self.runtime.refused[copy.expert.name])
+            yield from self._submit(number, expert)
+        yield from self._serve(prompts, limit)
 
     def generate(self, name: str, prompt: str, limit: int) -> str:
         """The text that a resident expert, or the router, makes of a prompt."""
@@ -167,11 +151,42 @@ class CompositionDevice:
         yield
         self.spans.append(Span(kind, expert, start, self.device.machine.cycles))
 
+    # --- prompts ---
+
+    def _submit(self, number: int, expert: str) -> Iterator[Answer]:
+        """An answer only if the prompt is refused."""
+        try:
+            self.runtime.submit(number, expert)
+        except CompositionError as error:
+            yield Answer(number, None, refused=str(error))
+
+    def _serve(self, prompts: Sequence[str], limit: int) -> Iterator[Answer]:
+        """Does what the runtime says, until nobody waits."""
+        fetched: set[str] = set()
+        while self.runtime.scheduler.waiting:
+            request = self.runtime.start()
+            self._begin_copy()
+            copy = self.runtime.copying
+            assert request is not None or copy is not None, "prompts wait, and nothing happens any more"
+            if request is not None:
+                with self._span("run", request.expert):
+                    text = self.generate(request.expert, prompts[request.number], limit)
+                self.runtime.finish()
+                yield Answer(request.number, request.expert, text, hit=request.expert not in fetched)
+                fetched.discard(request.expert)
+            if copy is not None:
+                fetched.add(copy.expert.name)
+                with self._span("wait", copy.expert.name):
+                    sound = self._arrived(copy)
+                for refused in self.runtime.copied(sound=sound):
+                    yield Answer(refused.number, None, refused=self.runtime.refused[copy.expert.name])
+
     # --- experts ---
 
-    def _begin(self, copy: Copy) -> None:
-        """Hands a copy to the tier DMA, which works while the machine runs."""
-        self.device.run([_dma(transfer) for transfer in (*copy.back, copy.fetch)])
+    def _begin_copy(self) -> None:
+        """Hands the next copy, if one is wanted, to the tier DMA, which works while the machine runs."""
+        if (copy := self.runtime.copy()) is not None:
+            self.device.run([_dma(transfer) for transfer in (*copy.back, copy.fetch)])
 
     def _arrived(self, copy: Copy) -> bool:
         """Waits for a copy; whether the bytes in HBM have the expert's checksum."""
