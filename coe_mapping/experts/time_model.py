@@ -113,7 +113,7 @@ class Outcome:
     @property
     def hidden(self) -> float:
         """Share of switching behind which something ran; 1 if nothing was switched."""
-        return 1.0 - self.stalled / self.switching if self.switching else 1.0
+        return max(0.0, 1.0 - self.stalled / self.switching) if self.switching else 1.0
 
     @property
     def most_overtaken(self) -> int:
