@@ -154,3 +154,14 @@ def test_an_expert_cannot_read_the_memory_of_another(small: CompositionDevice, m
     assert np.array_equal(neighbour, small.device.read(blocks[1].base, blocks[1].bytes))
     (answer,) = small.serve(["2="], ["two"], 1)
     assert answer.text == expected(small, "two", "2=", 1)
+
+
+def test_a_shape_that_takes_over_the_machine_loads_its_program_whatever_it_had_resident(
+    small: CompositionDevice,
+) -> None:
+    (on_device,) = small.running.values()
+    decode = on_device.compiled.decode
+    on_device.orchestrator.load(decode.programs.layer)
+    on_device.orchestrator.forget()
+    commands, _ = on_device.orchestrator.lower(on_device.schedule(decode, embed=False))
+    assert Opcode(commands[0][0] & 0xFF) is Opcode.LOAD
