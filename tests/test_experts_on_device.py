@@ -121,6 +121,17 @@ def test_a_corrupt_expert_is_refused_when_it_arrives_and_the_others_go_on(small:
     assert list(small.serve(["1="], ["two"], 1)) == [Answer(0, None, refused=refused)]
 
 
+def test_a_prompt_that_does_not_fit_is_refused_and_the_others_go_on(small: CompositionDevice) -> None:
+    answers = list(small.serve(["1234567=", "", "2="], ["one", "one", "two"], 2))
+    assert [a.refused for a in answers] == [
+        "prompt 0 of 9 tokens with an answer of 2 does not fit a cache of 8 positions: ask for less, or compile for "
+        "more",
+        "prompt 1 has nothing that the tokenizer knows: give it other text",
+        "",
+    ]
+    assert [a.expert for a in small.answer([""], 1)] == [None]
+
+
 def test_the_router_picks_by_the_letter_it_answers(small: CompositionDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a random router answers, it is the expert of that letter, or a refusal."""
     letter = small.generate(ROUTER, "1=", 1)

@@ -70,7 +70,7 @@ class CompositionDevice:
 
     Args:
         device: nobody else launches programs on it; its memory is the composition's, but for its ``scratch``.
-        sizes: of the kernels; the batch must be 1.
+        sizes: of the kernels; prompts run one by one, so a batch of 1 is enough.
         experts_bytes: of HBM, for the router and the experts that are there at a time.
         observers: by name of an expert, or ``ROUTER``: sees every layer of every pass of it.
 
@@ -92,7 +92,7 @@ class CompositionDevice:
         *,
         observers: Mapping[str, Observer] | None = None,
     ) -> None:
-        self.device, self.composition, self.observers = device, composition, observers or {}
+        self.device, self.composition, self.sizes, self.observers = device, composition, sizes, observers or {}
         self.models: dict[str, Model] = {ROUTER: composition.router}
         self.models |= {name: member.model for name, member in composition.experts.items()}
         self.compiled: dict[ModelConfig, CompiledModel] = {}
@@ -119,6 +119,9 @@ class CompositionDevice:
         If the strategy lets copies overlap, the first begins as soon as the router has read the first prompt.
         """
         for number, prompt in enumerate(prompts):
+            if refused := self._unfit(number, prompt, limit):
+                yield Answer(number, None, refused=refused)
+                continue
             with self._span("router", ROUTER):
                 letter = self.generate(ROUTER, prompt, 1)
             member = self.composition.named(letter)
@@ -129,8 +132,11 @@ class CompositionDevice:
 
     def serve(self, prompts: Sequence[str], experts: Sequence[str], limit: int) -> Iterator[Answer]:
         """The same for prompts whose experts are known."""
-        for number, expert in enumerate(experts):
-            yield from self._submit(number, expert)
+        for number, (prompt, expert) in enumerate(zip(prompts, experts, strict=True)):
+            if refused := self._unfit(number, prompt, limit):
+                yield Answer(number, None, refused=refused)
+            else:
+                yield from self._submit(number, expert)
         yield from self._serve(prompts, limit)
 
     def generate(self, name: str, prompt: str, limit: int) -> str:
@@ -152,6 +158,18 @@ class CompositionDevice:
         self.spans.append(Span(kind, expert, start, self.device.machine.cycles))
 
     # --- prompts ---
+
+    def _unfit(self, number: int, prompt: str, limit: int) -> str:
+        """What is wrong with a prompt, if anything is."""
+        tokens, room = self.composition.tokenizer.encode(prompt), self.sizes.positions
+        if set(tokens) <= self.composition.tokenizer.stops:
+            return f"prompt {number} has nothing that the tokenizer knows: give it other text"
+        if len(tokens) + limit - 1 > room:
+            return (
+                f"prompt {number} of {len(tokens)} tokens with an answer of {limit} does not fit a cache of {room} "
+                "positions: ask for less, or compile for more"
+            )
+        return ""
 
     def _submit(self, number: int, expert: str) -> Iterator[Answer]:
         """An answer only if the prompt is refused."""
