@@ -384,6 +384,37 @@ def test_host_links_are_slower_by_the_ratio_and_faster_by_their_number() -> None
         host_links(DEMO, 31, 0)
 
 
+RUN, ROUTER_TIME = {20: 4.7, 200: 26.5}, 4.8
+"""Of the paper, in copies of an expert: a prompt of so many tokens, and the router for a whole batch."""
+
+
+def of_the_paper(count: int, tokens: int, *, slower: float = 1.0, ratio: float = 1.0, overlap: bool = False) -> float:
+    """Time of a batch, every prompt for an expert of its own that is not in HBM, in copies from DDR to HBM."""
+    strategy = Strategy("all", ahead=count, overlap=True) if overlap else PAPER
+    machine = runtime([10] * count, strategy, hbm=10 * count)
+    batch = prompts(range(count), cycles=RUN[tokens] * slower)
+    return simulate(machine, batch, Link(10 / ratio), router=ROUTER_TIME * slower / count).cycles
+
+
+@pytest.mark.parametrize(
+    ("count", "tokens", "a100", "h100"), [(8, 20, 6.6, 3.7), (1, 20, 4.8, 2.8), (8, 200, 4.2, 2.7), (1, 200, 3.9, 2.6)]
+)
+def test_the_papers_speed_ups_over_machines_with_experts_behind_host_links_come_out(
+    count: int, tokens: int, a100: float, h100: float
+) -> None:
+    """From its ratios of switching (31 and 15.5 times) and of running an expert that is there (20 and 200 tokens)."""
+    slower = {20: (2.0, 1.5), 200: (3.2, 2.3)}[tokens]
+    router = (2.0, 1.5)  # it makes one token
+    ours = of_the_paper(count, tokens)
+    for ratio, expert, first, expected in zip((31.0, 15.5), slower, router, (a100, h100), strict=True):
+        theirs = of_the_paper(count, tokens, slower=expert, ratio=ratio) - ROUTER_TIME * (expert - first)
+        assert theirs / ours == pytest.approx(expected, rel=0.02)
+
+
+def test_copying_ahead_brings_a_batch_of_the_paper_16_percent() -> None:
+    assert of_the_paper(8, 20) / of_the_paper(8, 20, overlap=True) == pytest.approx(1.16, abs=0.005)
+
+
 # --- traces ---
 
 
