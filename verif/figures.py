@@ -77,6 +77,7 @@ DECLARED = (
     Figure("coe_exact_match", "of held-out prompts, router and expert", ">=", 0.96, "make bench ONLY=experts"),
     Figure("dense_exact_match", "of held-out prompts, one model", "<", "coe_exact_match", "make bench ONLY=experts"),
     Figure("lookahead_speedup", "times as fast as in order with LRU", ">", 1.0, "make bench ONLY=experts"),
+    Figure("rtl_prompts_checked", "prompts, every bit compared", ">=", 40, "make verify ONLY=experts"),
     Figure("backdoor_256mib_s", "s", "<", 1.0, "make bench ONLY=socket"),
     Figure("socket_build_s", "s, a demo socket, nothing built before", "<", 120, "make bench ONLY=socket"),
     Figure("socket_sim_cycles_per_s_idle", "cycles/s of a demo socket, cocotb", ">=", 24_000, "make bench ONLY=socket"),

@@ -3,11 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from verif.campaign import Part
-from verif.campaigns import agcu, arith, launch, link, mapping, memory, network, pcu, pmu, socket
+from verif.campaigns import agcu, arith, experts, launch, link, mapping, memory, network, pcu, pmu, socket
 
 
 def _socket() -> Sequence[Part]:
     return [*network.parts(), *agcu.parts(), *memory.parts(), *launch.parts(), *socket.parts()]
+
+
+def _experts() -> Sequence[Part]:
+    return [*link.parts(), *experts.parts()]
 
 
 BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {
@@ -16,5 +20,5 @@ BLOCKS: dict[str, Callable[[], Sequence[Part]]] = {
     "pcu": pcu.parts,
     "socket": _socket,
     "mapping": mapping.parts,
-    "experts": link.parts,
+    "experts": _experts,
 }
