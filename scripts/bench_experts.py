@@ -119,7 +119,7 @@ def demo() -> Machine:
         shape = replace(member.model.config, layers=1)
         if shape not in compiled:
             compiled[shape] = compile_model(DEMO, shape, SIZES)
-        cycles = prompt_cycles(compiled[shape], member.model.config.layers)
+        cycles = prompt_cycles(compiled[shape])
         examples = held_out(member.task, SAMPLE)
         average = fmean(cycles.of(len(e.prompt) + 1, len(e.answer) + 1) for e in examples)
         whole = replace(compiled[shape], config=member.model.config)

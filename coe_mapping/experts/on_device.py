@@ -236,7 +236,7 @@ class CompositionDevice:
         regions = [
             replace(need, name=_name(number, need.name))
             for number, (config, compiled) in enumerate(self.compiled.items())
-            for need in needs(compiled, keep=bool(self.observers))
+            for need in needs(compiled)
             if need.name not in self.layouts[config].offsets
         ]
         scratch = Need("scratch", Device.SCRATCH, address=self.device.scratch)
@@ -264,7 +264,7 @@ class CompositionDevice:
     def _memory(self, config: ModelConfig, base: int) -> MemoryPlan:
         """Where a model of a shape finds everything if its weights begin at ``base``."""
         number, offsets = list(self.compiled).index(config), self.layouts[config].offsets
-        regions = {need.name: need for need in needs(self.compiled[config], keep=bool(self.observers))}
+        regions = {need.name: need for need in needs(self.compiled[config])}
         fixed = {name: self.shared.addresses[_name(number, name)] for name in regions if name not in offsets}
         moved = {name: base + offset for name, offset in offsets.items()}
         return MemoryPlan(regions, fixed | moved, self.shared.used)
