@@ -10,7 +10,7 @@ take in the same cycle what was active, so two programs take turns without being
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,19 +88,19 @@ class ConfigRegisters(wiring.Component):
         words = [Signal(SCALAR_BITS, name=f"shadow_{i}") for i in range(word_count(self._layout))]
         beyond = Signal(len(words) * SCALAR_BITS - self._layout.size)
         active = Cat(self.active, beyond)
+        exchange = self.commit.take & self.commit.keep
+        for i, word in enumerate(words):  # one choice and one enable, so that a bit takes one LUT on an FPGA
+            with m.If(exchange | (self.bus.write & (self.bus.address == i))):
+                m.d.sync += word.eq(Mux(exchange, active.word_select(i, SCALAR_BITS), self.bus.write_data))
+        with m.If(self.commit.take):
+            m.d.sync += active.eq(Cat(words))
         with m.Switch(self.bus.address):
             for i, word in enumerate(words):
                 with m.Case(i):
                     m.d.sync += self.bus.read_data.eq(word)
-                    with m.If(self.bus.write):
-                        m.d.sync += word.eq(self.bus.write_data)
             for i in range(self._status_words):
                 with m.Case(STATUS_BASE + i):
                     m.d.sync += self.bus.read_data.eq(self.status[i])
             with m.Default():
                 m.d.sync += self.bus.read_data.eq(0)
-        with m.If(self.commit.take):
-            m.d.sync += active.eq(Cat(words))
-            with m.If(self.commit.keep):
-                m.d.sync += Cat(words).eq(active)
         return m

@@ -184,7 +184,7 @@ def compared(rig: Rig, golden: Sequencer, memory: ArrayMemory) -> str:
         return f"byte {wrong[0]:#x} of memory differs, the first of {len(wrong)}"
     active = rig.model["active_words"]
     for number in range(rig.units.tile_unit(0)):
-        found, due = active >> 32 * number & 0xFFFF_FFFF, golden.committed[number][0]
-        if found != due:
-            return f"{rig.units.name(number)} runs with word {found:#x}, should be {due:#x}"
+        word, due = active >> 32 * number & 0xFFFF_FFFF, golden.committed[number][0]
+        if word != due:
+            return f"{rig.units.name(number)} runs with word {word:#x}, should be {due:#x}"
     return different(rig, golden)

@@ -132,15 +132,15 @@ DEFECTS = [
     Defect(
         "the shadow does not take what was active",
         "hdl/config.py",
-        "m.d.sync += Cat(words).eq(active)",
-        "pass",
+        "Mux(exchange, active.word_select(i, SCALAR_BITS), self.bus.write_data)",
+        "self.bus.write_data",
         TURNS,
     ),
     Defect(
         "an exchange loses the bits beyond the layout",
         "hdl/config.py",
-        "m.d.sync += Cat(words).eq(active)",
-        "m.d.sync += Cat(words).eq(self.active)",
+        "Mux(exchange, active.word_select",
+        "Mux(exchange, self.active.as_value().word_select",
         EXCHANGE,
     ),
     Defect(
