@@ -30,7 +30,7 @@ from coe_mapping.assembler.pcu import (
 from hdl.arith.operations import ReduceOp
 from hdl.errors import ParameterError
 from hdl.params import PRESETS, PCUParams
-from hdl.pcu.config import Operation, ScalarSource, SharedSource
+from hdl.pcu.config import Conversion, Operation, ScalarSource, SharedSource
 from verif.pcu_kernels import activation, gemm
 from verif.strategies.pcu import programs
 
@@ -64,6 +64,10 @@ def scalars(**ports: int) -> tuple[int | None, ...]:
 ILLEGAL: dict[str, Callable[[], PCUProgram]] = {
     "7 counters, there are 6": lambda: replace(SIMD, counters=(Counter(),) * 7),
     r"counter 0: a limit of 0 is not in 1\.\.16777215": lambda: replace(SIMD, counters=(Counter(0),)),
+    r"PCU program: 4096 rounds is not in 1\.\.4095": lambda: replace(SIMD, rounds=4096),
+    "stochastic rounding goes on from round to round": lambda: replace(
+        SIMD, rounds=2, tail=Tail(conversion=Conversion.BF16_STOCHASTIC, seed=1)
+    ),
     "two counters pop their limits from one scalar input": lambda: replace(
         SIMD, counters=(Counter(popped=1), Counter(popped=1))
     ),

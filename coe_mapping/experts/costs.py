@@ -47,6 +47,4 @@ def prompt_cycles(compiled: CompiledModel) -> PromptCycles:
 
 def _list_cycles(names: Sequence[str], kernels: Mapping[str, float], loads: Mapping[str, float]) -> float:
     """Of all launches but the last, which is the first of the next list: a program loads while the one before runs."""
-    return sum(
-        max(kernels[name], loads.get(following, 0.0)) for name, following in pairwise(names)
-    )
+    return sum(max(kernels[name], loads.get(following, 0.0)) for name, following in pairwise(names))

@@ -1,0 +1,68 @@
+"""Programs in several rounds on the golden fabric; on RTL: ``tests/test_socket.py`` and the benches of the units."""
+
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from coe_mapping import ideal
+from coe_mapping.assembler.pcu import PCUProgram
+from coe_mapping.bandwidth import predict
+from coe_mapping.kernels.decoder import LayerShape, decoder_layer
+from coe_mapping.kernels.dense import weight_stream
+from coe_mapping.kernels.gemm import gemm_kernel
+from coe_mapping.kernels.looped import in_rounds, looped
+from golden_model import numerics
+from golden_model.fabric import FabricError
+from hdl.errors import ParameterError
+from hdl.params import DEMO, TEST
+
+ROUNDS, ROWS, WIDTH = 3, 3, 8
+AT = {"x": 0x1000, "weights": 0x8000}
+
+
+def test_y_of_a_round_is_x_of_the_next_and_weights_are_its_own(rng: np.random.Generator) -> None:
+    kernel = gemm_kernel(TEST, ROWS, WIDTH, WIDTH)
+    steps = {binding.region.name: binding.region.bytes for binding in kernel.bindings}
+    program, bindings = in_rounds(TEST.agcu, kernel.program, kernel.bindings, ROUNDS, steps, carried=("y", "x"))
+    program.check(TEST)
+    assert {b.region.name: b.region.bytes for b in bindings} == {n: ROUNDS * size for n, size in steps.items()}
+    memory = {0: np.zeros(1 << 16, np.uint8)}
+    x = np.zeros((steps["x"] // (2 * WIDTH), WIDTH), ml_dtypes.bfloat16)
+    x[:ROWS] = rng.standard_normal((ROWS, WIDTH))
+    weights = rng.standard_normal((ROUNDS, WIDTH, WIDTH)).astype(ml_dtypes.bfloat16)
+    put(memory[0], AT["x"], x)
+    for number, weight in enumerate(weights):
+        put(memory[0], AT["weights"] + number * steps["weights"], weight_stream(weight.view(np.uint16), kernel.tiling))
+    ideal.run(TEST, ideal.bind(program, bindings, {**AT, "y": AT["x"] + steps["x"]}), memory)
+    expected = x
+    for weight in weights:
+        expected = np.asarray(numerics.to_bf16(numerics.gemm(expected, weight)))
+    found = memory[0][AT["x"] + ROUNDS * steps["x"] :][: x.nbytes].view(np.uint16).reshape(x.shape)
+    assert np.array_equal(found[:ROWS], numerics.to_bits(expected)[:ROWS])
+
+
+def put(memory: np.ndarray, address: int, data: np.ndarray) -> None:
+    content = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+    memory[address : address + len(content)] = content
+
+
+def test_units_that_run_different_numbers_of_rounds_are_refused_and_named() -> None:
+    kernel = gemm_kernel(TEST, ROWS, WIDTH, WIDTH)
+    program, bindings = in_rounds(TEST.agcu, kernel.program, kernel.bindings, 2, {})
+    pcu = next(name for name, unit in program.units.items() if isinstance(unit, PCUProgram))
+    uneven = replace(program, units={**program.units, pcu: replace(program.units[pcu], rounds=3)})
+    with pytest.raises(ParameterError, match="runs 2 rounds, others 3: give all units the same number"):
+        uneven.check(TEST)
+    bound = ideal.bind(uneven, bindings, {**AT, "y": 0x2000})
+    with pytest.raises(FabricError, match=rf"runs 2 rounds and PCU {pcu} 3: give all units the same number"):
+        ideal.run(TEST, bound, {0: np.zeros(1 << 16, np.uint8)})
+
+
+def test_looping_costs_no_more_than_a_launch_a_layer_by_the_bandwidth_model() -> None:
+    layer = decoder_layer(DEMO, LayerShape(64, 4, 2, 16, 128, 1e-5, rows=2, positions=16, batch=True))
+    one = predict(DEMO, layer.program)
+    all_layers = predict(DEMO, looped(layer, 4, layer.layout.steps).program)
+    assert all_layers.cycles < 4 * one.cycles
+    assert (all_layers.macs, all_layers.beats) == (4 * one.macs, 4 * one.beats)
