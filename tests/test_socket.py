@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from coe_mapping.bitstream import Argument, encode
+from coe_mapping.bitstream import Argument, decode, encode
+from coe_mapping.commands import command
 from coe_mapping.compile import Compiled, compile_program
 from coe_mapping.device import Device, DeviceError, GoldenMachine
 from coe_mapping.kernels.dense import weight_stream
 from coe_mapping.kernels.gemm import GemmKernel, gemm_kernel
 from coe_mapping.kernels.looped import in_rounds
+from coe_mapping.schedule import Launch, Orchestrator, Stored
 from golden_model import numerics as golden
 from hdl.arith.formats import BF16
 from hdl.arith.special_tables import Function
 from hdl.floorplan import Kind, Place, floorplan
 from hdl.host.errors import ErrorCode
+from hdl.host.format import Opcode
 from hdl.params import TEST
 from verif import random_programs
 from verif.machine import RTLMachine
@@ -26,7 +29,7 @@ from verif.sim import SimulationError
 from verif.socket_copy import copy_through_socket
 from verif.stream_differences import NOTHING, first_difference
 
-PROGRAM, SCRATCH = 0x40000, 0x60000
+PROGRAM, LIST, UNLOADED, SCRATCH = 0x40000, 0x54000, 0x58000, 0x60000
 ADDRESSES = {"x": 0x1000, "weights": 0x2000, "y": 0x8000}
 
 
@@ -129,6 +132,30 @@ def test_arguments_move_a_loaded_program_to_other_addresses(machine: RTLMachine,
     program = device.store_program(c.compiled.bitstream, PROGRAM)
     device.launch(program, c.compiled.at(moved))
     assert np.array_equal(device.read(moved["y"], c.bytes), first)
+
+
+def test_two_kernels_in_turn_are_kept_by_every_unit(machine: RTLMachine, rng: np.random.Generator) -> None:
+    """Results, and at the end the configuration of every unit and switch, are those of the golden machine."""
+    cases = [case(rng, 2, 4, 4, Function.SILU), case(rng, 3, 7, 5)]
+    places = [{name: at + 0x10000 * i for name, at in ADDRESSES.items()} for i in range(len(cases))]
+    machine.reset()
+    left = []
+    for each in (machine, GoldenMachine(TEST)):
+        device = Device(each, SCRATCH)
+        stored = {}
+        for i, (c, place) in enumerate(zip(cases, places, strict=True)):
+            device.write(place["x"], c.x.view(np.uint8))
+            device.write(place["weights"], weight_stream(c.weights, c.kernel.tiling).view(np.uint8))
+            stored[f"kernel {i}"] = Stored(c.compiled, device.store_program(c.compiled.bitstream, PROGRAM + 0x8000 * i))
+        orchestrator, results = Orchestrator(device, stored, LIST, LIST + 0x1000), []
+        for moved in (0, 0x2000, 0):
+            schedule = [Launch(n, {**p, "y": p["y"] + moved}) for n, p in zip(stored, places, strict=True)]
+            orchestrator.hardware(schedule, ahead="kernel 0")
+            results += [device.read(p["y"] + moved, c.bytes) for c, p in zip(cases, places, strict=True)]
+        device.run([command(Opcode.UNLOAD, tiles=1, address=UNLOADED)])
+        image = device.read(UNLOADED, SCRATCH - UNLOADED).tobytes()
+        left.append((np.concatenate(results).tolist(), decode(device.units, image).units))
+    assert left[0] == left[1]
 
 
 def test_an_access_outside_its_segment_stops_the_kernel_and_the_next_program_runs(
