@@ -178,7 +178,7 @@ class LanguageModel:
         step = Pass("decode", tuple(self._lengths), tuple(self._newest.values()), tuple(self._lengths.values()))
         positions = np.full(phase.layer.padded_rows, phase.layer.positions)  # where nobody looks
         positions[list(step.sequences)] = step.positions
-        self._write("decode.positions", image.positions(phase.layer, positions))
+        self.set_positions(phase, positions)
         self._run(step, self.schedule(phase, embed=not self._embedded), rows=step.sequences, then=phase.programs.layers)
         self._embedded = True
         tokens = self._tokens(phase)
@@ -207,6 +207,10 @@ class LanguageModel:
         end = Launch(names.head, {"x": x, "tokens": tokens, "embedded": hidden, **weights})
         return [*([begin] if embed else []), *middle, *([end] if answer else [])]
 
+    def set_positions(self, phase: Phase, positions: Array) -> None:
+        """Of the rows of the next pass."""
+        self._write(f"{phase.name}.positions", image.positions(phase.layer, positions))
+
     def layers(self, phase: Phase, sequence: int = 0, *, looped: bool) -> list[Launch]:
         """All layers, in one launch or one by one."""
         x = self.memory.addresses[f"{phase.name}.hidden"]
@@ -230,7 +234,7 @@ class LanguageModel:
             step = Pass("prefill", (sequence,) * len(tokens), tokens, positions)
             padded = [*tokens, *[0] * (phase.layer.padded_rows - len(tokens))]
             self._write("prefill.tokens", image.words(self.device.params, padded))
-            self._write("prefill.positions", image.positions(phase.layer, np.array(positions)))
+            self.set_positions(phase, np.array(positions))
             schedule = self.schedule(phase, sequence, last // apart * apart, answer=ends)
             self._run(step, schedule, rows=range(len(tokens)), then=then if ends else phase.programs.embedding)
         token = self._tokens(phase)[last % apart]

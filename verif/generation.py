@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from coe_mapping.compiled_model import CompiledModel, Phase, Sizes, compile_model
@@ -149,7 +150,8 @@ def generate(
     for sequence, token in on_device.generate(prompts, task.tokens, tokenizer.stops):
         made[sequence].append(token)
         tell("token", mode=MODES[mode], prompt=sequence, text=tokenizer.decode(made[sequence]))
-    looping = [loop(on_device, machine, phase) for phase in (compiled.prefill, compiled.decode)]
+    phases = (compiled.prefill, compiled.decode) if mode is Orchestration.HARDWARE else ()
+    looping = [loop(on_device, machine, phase) for phase in phases]
     return {
         "mode": MODES[mode],
         "texts": [tokenizer.decode(ids) for ids in made],
@@ -166,6 +168,7 @@ def generate(
 def loop(on_device: LanguageModel, machine: TimedMachine, phase: Phase) -> dict[str, Any]:
     """All layers by a command list, as one launch and as a launch each, the programs loaded before; what the counters
     say of the one. What it leaves in the caches is of no meaning."""
+    on_device.set_positions(phase, np.zeros(phase.layer.padded_rows, np.int64))
     cycles: dict[str, int] = {}
     for looped, name in ((False, "launches"), (True, "looped")):
         launches = on_device.layers(phase, looped=looped)

@@ -118,9 +118,10 @@ class AddressPipeline(wiring.Component):
             ]
         flow = Signal(flow_of(flow_events_layout(agcu)))
         events, first = Signal(flow_events_layout(agcu)), Signal()
+        moved = self._moved(m, chain)
         m.d.sync += first.eq(self.issued)
         with m.If(self.issued):
-            m.d.sync += [*self._events(events.item, chain), events.moved.eq(self._moved(m, chain))]
+            m.d.sync += [*self._events(events.item, chain), events.moved.eq(moved)]
         loaded = Signal.like(events)
         with m.If(first):
             m.d.sync += loaded.eq(events)
