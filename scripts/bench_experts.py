@@ -20,12 +20,12 @@ from coe_mapping.compiled_model import CompiledModel, Sizes, compile_model
 from coe_mapping.experts import Expert, Order, Region, Runtime, Strategy, read_composition
 from coe_mapping.experts.composition import MANIFEST
 from coe_mapping.experts.costs import prompt_cycles
-from coe_mapping.experts.evaluate import held_out, score
+from coe_mapping.experts.evaluate import score
 from coe_mapping.experts.image import image_layout
 from coe_mapping.experts.time_model import Link, Outcome, Prompt, host_links, simulate, tier_dma
 from coe_mapping.experts.traces import arrivals, most_hits, zipf
 from coe_mapping.models import ModelConfig, read_model, read_tokenizer
-from coe_mapping.models.evaluate import exact_match
+from coe_mapping.models.evaluate import exact_match, held_out
 from coe_mapping.models.tasks import task
 from golden_model.operators import ContractArithmetic
 from hdl.params import DEMO
@@ -119,8 +119,8 @@ def demo() -> Machine:
         shape = replace(member.model.config, layers=1)
         if shape not in compiled:
             compiled[shape] = compile_model(DEMO, shape, SIZES)
-        cycles = prompt_cycles(compiled[shape])
-        examples = held_out(member.task, SAMPLE)
+        cycles = prompt_cycles(compiled[shape], member.model.config.layers)
+        examples = held_out(task(member.task), SAMPLE)
         average = fmean(cycles.of(len(e.prompt) + 1, len(e.answer) + 1) for e in examples)
         whole = replace(compiled[shape], config=member.model.config)
         kinds.append(Kind(image_layout(whole).bytes, average))

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from statistics import fmean
 
 from coe_mapping.experts.composition import Composition
 from coe_mapping.experts.router import route
 from coe_mapping.graph.run import generate
-from coe_mapping.models.evaluate import HELD_OUT_SEED
+from coe_mapping.models.evaluate import held_out
 from coe_mapping.models.model import Model
 from coe_mapping.models.tasks import Example, task
 from golden_model.operators import Arithmetic
@@ -40,18 +39,12 @@ class Scores:
         return fmean(self.whole.values())
 
 
-def held_out(name: str, prompts: int) -> list[Example]:
-    """So many distinct held-out examples of a task, or as many as turn up in twice as many draws."""
-    drawn = {e.prompt: e for e in islice(task(name).examples(HELD_OUT_SEED, held_out=True), 2 * prompts)}
-    return list(drawn.values())[:prompts]
-
-
 def score(composition: Composition, arithmetic: Arithmetic, prompts: int) -> Scores:
     """Answers to ``prompts`` held-out prompts of every expert's task."""
     counts: dict[str, int] = {}
     routed, expert, whole = (dict.fromkeys(composition.experts, 0.0) for _ in range(3))
     for name, member in composition.experts.items():
-        examples = held_out(member.task, prompts)
+        examples = held_out(task(member.task), prompts)
         counts[name] = len(examples)
         own = _right(composition, member.model, examples, arithmetic)
         chosen = route(composition, [e.prompt for e in examples], arithmetic)

@@ -25,10 +25,15 @@ class Score:
         return self.right / self.prompts
 
 
-def exact_match(model: Model, tokenizer: Tokenizer, task: Task, arithmetic: Arithmetic, prompts: int) -> Score:
-    """Greedy answers to ``prompts`` distinct held-out prompts, or to as many as turn up, compared letter by letter."""
+def held_out(task: Task, prompts: int) -> list[Example]:
+    """So many distinct held-out examples, always the same, or as many as turn up in twice as many draws."""
     drawn = {e.prompt: e for e in islice(task.examples(HELD_OUT_SEED, held_out=True), 2 * prompts)}
-    examples = list(drawn.values())[:prompts]
+    return list(drawn.values())[:prompts]
+
+
+def exact_match(model: Model, tokenizer: Tokenizer, task: Task, arithmetic: Arithmetic, prompts: int) -> Score:
+    """Greedy answers to ``prompts`` held-out prompts, compared letter by letter."""
+    examples = held_out(task, prompts)
     ids = [tokenizer.encode(e.prompt) for e in examples]
     limit = max(len(e.answer) for e in examples) + 1
     answers = [tokenizer.decode(a) for a in generate(model, arithmetic, ids, limit, tokenizer.stops)]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from coe_mapping.experts import read_composition
-from coe_mapping.experts.evaluate import held_out
+from coe_mapping.models.evaluate import held_out
+from coe_mapping.models.tasks import task
 from hdl.params import DEMO
 from verif.campaign import Part, Result, Shard
 from verif.experts_on_board import IN_ORDER, LOOK_AHEAD, Job, on_board
@@ -30,7 +31,7 @@ def parts() -> list[Part]:
 def _prompts(number: int) -> Result:
     """The shard's prompts, looked ahead; and those of the first shard in order too, to know what look-ahead hides."""
     experts = read_composition().experts
-    examples = [held_out(member.task, SHARDS)[number] for member in experts.values()]
+    examples = [held_out(task(member.task), SHARDS)[number] for member in experts.values()]
     strategies = (LOOK_AHEAD.name, IN_ORDER.name) if number == 0 else (LOOK_AHEAD.name,)
     limit = max(len(example.answer) for example in examples) + 1
     ran = on_board(DEMO.name, Job([e.prompt for e in examples], limit, list(experts), ROOM, strategies))
