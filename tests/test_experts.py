@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_mapping.experts import CompositionError, Copy, Expert, Order, Region, Request, Runtime, Strategy
+from coe_mapping.experts.costs import PromptCycles, list_cycles
 from coe_mapping.experts.residency import Homes, Residency, Window
 from coe_mapping.experts.scheduler import ALL, Scheduler
 from coe_mapping.experts.time_model import Link, Outcome, Prompt, host_links, simulate, tier_dma
 from coe_mapping.experts.traces import arrivals, most_hits, zipf
 from hdl.errors import ParameterError
 from hdl.params import DEMO
+from scripts import bench_experts
 
 PAPER = Strategy("in order, least recently used")
 
@@ -432,3 +434,33 @@ def test_other_experts_are_popular_in_another_phase() -> None:
     halves = trace[:2000], trace[2000:]
     favourites = [max(range(50), key=half.count) for half in halves]
     assert favourites[0] != favourites[1]
+
+
+# --- costs and bench ---
+
+
+def test_a_program_hides_behind_the_kernel_before_it_and_costs_what_is_longer() -> None:
+    """Embedding, two layers, head, and the embedding again: 4 loads behind kernels of 10, 100, 100 and 20 cycles."""
+    kernels = {"embedding": 10.0, "layer": 100.0, "head": 20.0}
+    loads = {"embedding": 15.0, "layer": 40.0, "head": 30.0}
+    assert list_cycles(["embedding", "layer", "layer", "head", "embedding"], kernels, loads) == 40 + 100 + 100 + 20
+
+
+def test_the_first_token_of_an_answer_comes_of_prefill() -> None:
+    cycles = PromptCycles(rows=8, prefill=100.0, decode=10.0)
+    assert cycles.of(prompt=8, answer=1) == 100
+    assert cycles.of(prompt=9, answer=4) == 230
+
+
+def test_the_bench_compares_every_strategy_and_the_host_links_on_one_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_experts, "PROMPTS", 200)
+    lines = list(bench_experts.compare(bench_experts.paper(), 150, 0.0))
+    assert [line.strategy for line in lines[:-2]] == [strategy.name for strategy in bench_experts.STRATEGIES]
+    paper, links = lines[0], lines[-2:]
+    assert [link.switching / paper.switching for link in links] == pytest.approx([31, 15.5])
+    assert paper.speedup == 1.0
+    assert all(line.speedup >= 1.0 for line in lines[:-2])
+    assert all(line.speedup < 1.0 for line in links)
+    in_order = [line for line in lines if line.most_overtaken == 0]
+    assert all(line.hit_rate <= line.optimum for line in in_order)
+    assert len(bench_experts.table(lines).splitlines()) == 1 + len(lines)

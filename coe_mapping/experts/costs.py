@@ -8,9 +8,6 @@ from coe_mapping.bandwidth import launch_overhead, predict
 from coe_mapping.compiled_model import CompiledModel, Phase
 from hdl.host.format import WORD_BYTES
 
-HELD = 2
-"""Programs that a machine holds, active and shadow."""
-
 
 @dataclass(frozen=True)
 class PromptCycles:
@@ -25,8 +22,8 @@ class PromptCycles:
         return -(-prompt // self.rows) * self.prefill + (answer - 1) * self.decode
 
 
-def prompt_cycles(compiled: CompiledModel) -> PromptCycles:
-    """For a model with these kernels, its launches given by command lists."""
+def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
+    """For a model of ``layers`` layers with these kernels, its launches given by command lists."""
     kernels = {
         name: predict(compiled.params, program.placed.program, routes=program.routes).cycles
         for name, program in compiled.programs.items()
@@ -37,14 +34,16 @@ def prompt_cycles(compiled: CompiledModel) -> PromptCycles:
     }
 
     def cycles(phase: Phase, *, embeds: bool) -> float:
-        first, _, layers, last = phase.programs
-        names = [*([first] if embeds else []), layers, last]
-        return _list_cycles([*names, names[0]], kernels, loads if len(names) > HELD else {})
+        first, layer, last = phase.programs
+        names = [*([first] if embeds else []), *[layer] * layers, last]
+        return list_cycles([*names, names[0]], kernels, loads)
 
     decode = cycles(compiled.decode, embeds=False)
     return PromptCycles(compiled.sizes.prompt, cycles(compiled.prefill, embeds=True), decode)
 
 
-def _list_cycles(names: Sequence[str], kernels: Mapping[str, float], loads: Mapping[str, float]) -> float:
+def list_cycles(names: Sequence[str], kernels: Mapping[str, float], loads: Mapping[str, float]) -> float:
     """Of all launches but the last, which is the first of the next list: a program loads while the one before runs."""
-    return sum(max(kernels[name], loads.get(following, 0.0)) for name, following in pairwise(names))
+    return sum(
+        max(kernels[name], loads[following] if following != name else 0.0) for name, following in pairwise(names)
+    )
