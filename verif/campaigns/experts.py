@@ -12,7 +12,7 @@ from verif.campaign import Part, Result, Shard
 from verif.experts_on_board import IN_ORDER, LOOK_AHEAD, Job, on_board
 
 SHARDS = 5  # each with a prompt for every expert
-ROOM = 1 << 19  # two experts beside the router
+ROOM = 560_000  # two experts beside the router
 
 
 def parts() -> list[Part]:
