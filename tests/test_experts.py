@@ -440,16 +440,17 @@ def test_other_experts_are_popular_in_another_phase() -> None:
 
 
 def test_a_program_hides_behind_the_kernel_before_it_and_costs_what_is_longer() -> None:
-    """Embedding, two layers, head, and the embedding again: 4 loads behind kernels of 10, 100, 100 and 20 cycles."""
-    kernels = {"embedding": 10.0, "layer": 100.0, "head": 20.0}
-    loads = {"embedding": 15.0, "layer": 40.0, "head": 30.0}
-    assert list_cycles(["embedding", "layer", "layer", "head", "embedding"], kernels, loads) == 40 + 100 + 100 + 20
+    """Embedding, two layers, head, embedding: what comes next against kernels of 10, 50, 50 and 20 cycles."""
+    kernels = {"embedding": 10.0, "layer": 50.0, "head": 20.0}
+    again, afresh = dict.fromkeys(kernels, 5.0), {"embedding": 15.0, "layer": 40.0, "head": 60.0}
+    names = ["embedding", "layer", "layer", "head", "embedding"]
+    assert list_cycles(names, kernels, again, afresh) == 40 + 50 + 60 + 20
 
 
 def test_the_first_token_of_an_answer_comes_of_prefill() -> None:
-    cycles = PromptCycles(rows=8, prefill=100.0, decode=10.0)
+    cycles = PromptCycles(rows=8, prefill=100.0, first=15.0, decode=10.0)
     assert cycles.of(prompt=8, answer=1) == 100
-    assert cycles.of(prompt=9, answer=4) == 230
+    assert cycles.of(prompt=9, answer=4) == 235
 
 
 def test_the_bench_compares_every_strategy_and_the_host_links_on_one_trace(monkeypatch: pytest.MonkeyPatch) -> None:

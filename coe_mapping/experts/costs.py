@@ -4,46 +4,61 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from coe_mapping.bandwidth import launch_overhead, predict
+from coe_mapping.bandwidth import Timing, launch_overhead, predict
 from coe_mapping.compiled_model import CompiledModel, Phase
+from coe_mapping.schedule import argument_bytes
 from hdl.host.format import WORD_BYTES
 
 
 @dataclass(frozen=True)
 class PromptCycles:
-    """Cycles of a pass of prefill, which takes so many ``rows`` of a prompt, and of a pass of decode."""
+    """Cycles of a pass of prefill, which takes so many ``rows`` of a prompt, of the first pass of decode, which begins
+    with the embedding, and of each other pass."""
 
     rows: int
     prefill: float
+    first: float
     decode: float
 
     def of(self, prompt: int, answer: int) -> float:
         """Of a prompt of so many tokens and its answer of so many, the stop token included; prefill gives the first."""
-        return -(-prompt // self.rows) * self.prefill + (answer - 1) * self.decode
+        decode = self.first + (answer - 2) * self.decode if answer > 1 else 0.0
+        return -(-prompt // self.rows) * self.prefill + decode
 
 
 def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
     """For a model of ``layers`` layers with these kernels, its launches given by command lists."""
+    params, timing = compiled.params, Timing()
     kernels = {
-        name: predict(compiled.params, program.placed.program, routes=program.routes).cycles
+        name: predict(params, program.placed.program, routes=program.routes).cycles
         for name, program in compiled.programs.items()
     }
-    loads = {
-        name: launch_overhead(compiled.params, size // WORD_BYTES, host=False)
-        for name, size in compiled.program_bytes.items()
+    arguments = {name: argument_bytes([program]) // WORD_BYTES for name, program in compiled.programs.items()}
+    again = {name: launch_overhead(params, 0, count, host=False) for name, count in arguments.items()}
+    afresh = {
+        name: launch_overhead(params, compiled.program_bytes[name] // WORD_BYTES, count, host=False)
+        for name, count in arguments.items()
     }
 
     def cycles(phase: Phase, *, embeds: bool) -> float:
         first, layer, last = phase.programs
         names = [*([first] if embeds else []), *[layer] * layers, last]
-        return list_cycles([*names, names[0]], kernels, loads)
+        commands = len(names) * timing.command + params.host.launch_latency
+        return list_cycles([*names, names[0]], kernels, again, afresh) + commands
 
-    decode = cycles(compiled.decode, embeds=False)
-    return PromptCycles(compiled.sizes.prompt, cycles(compiled.prefill, embeds=True), decode)
+    prefill = afresh[compiled.prefill.programs.embedding] + cycles(compiled.prefill, embeds=True)
+    first, decode = (cycles(compiled.decode, embeds=embeds) for embeds in (True, False))
+    return PromptCycles(compiled.sizes.prompt, prefill, first, decode)
 
 
-def list_cycles(names: Sequence[str], kernels: Mapping[str, float], loads: Mapping[str, float]) -> float:
-    """Of all launches but the last, which is the first of the next list: a program loads while the one before runs."""
+def list_cycles(
+    names: Sequence[str], kernels: Mapping[str, float], again: Mapping[str, float], afresh: Mapping[str, float]
+) -> float:
+    """Of all launches but the last, which is the first of the next list.
+
+    While one runs, the next gets its arguments (``again``), and its program first (``afresh``) if it is another.
+    """
     return sum(
-        max(kernels[name], loads[following] if following != name else 0.0) for name, following in pairwise(names)
+        max(kernels[name], again[following] if following == name else afresh[following])
+        for name, following in pairwise(names)
     )
