@@ -40,14 +40,15 @@ def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
         for name, count in arguments.items()
     }
 
-    def cycles(phase: Phase, *, embeds: bool) -> float:
+    def cycles(phase: Phase, then: str, *, embeds: bool) -> float:
         first, layer, last = phase.programs
         names = [*([first] if embeds else []), *[layer] * layers, last]
         commands = len(names) * timing.command + params.host.launch_latency
-        return list_cycles([*names, names[0]], kernels, again, afresh) + commands
+        return list_cycles([*names, then], kernels, again, afresh) + commands
 
-    prefill = afresh[compiled.prefill.programs.embedding] + cycles(compiled.prefill, embeds=True)
-    first, decode = (cycles(compiled.decode, embeds=embeds) for embeds in (True, False))
+    start, layer = compiled.prefill.programs.embedding, compiled.decode.programs.layer
+    prefill = afresh[start] + cycles(compiled.prefill, compiled.decode.programs.embedding, embeds=True)
+    first, decode = (cycles(compiled.decode, layer, embeds=embeds) for embeds in (True, False))
     return PromptCycles(compiled.sizes.prompt, prefill, first, decode)
 
 
