@@ -440,11 +440,17 @@ def test_other_experts_are_popular_in_another_phase() -> None:
 
 
 def test_a_program_hides_behind_the_kernel_before_it_and_costs_what_is_longer() -> None:
-    """Embedding, two layers, head, embedding: what comes next against kernels of 10, 50, 50 and 20 cycles."""
-    kernels = {"embedding": 10.0, "layer": 50.0, "head": 20.0}
-    again, afresh = dict.fromkeys(kernels, 5.0), {"embedding": 15.0, "layer": 40.0, "head": 60.0}
-    names = ["embedding", "layer", "layer", "head", "embedding"]
-    assert list_cycles(names, kernels, again, afresh) == 40 + 50 + 60 + 20
+    """Embedding, layers, head, embedding: what comes next against kernels of 10, 50 and 20 cycles."""
+    kernels = {"embedding": 10.0, "layers": 50.0, "head": 20.0}
+    again, afresh = dict.fromkeys(kernels, 5.0), {"embedding": 25.0, "layers": 40.0, "head": 60.0}
+    names = ["embedding", "layers", "head", "embedding"]
+    assert list_cycles(None, names, kernels, again, afresh) == 40 + 60 + 25
+
+
+def test_a_program_that_ran_before_the_last_is_held_and_needs_its_arguments_only() -> None:
+    kernels = {"layers": 50.0, "head": 20.0}
+    again, afresh = {"layers": 30.0, "head": 5.0}, {"layers": 1000.0, "head": 1000.0}
+    assert list_cycles("head", ["layers", "head", "layers"], kernels, again, afresh) == 50 + 30
 
 
 def test_the_first_token_of_an_answer_comes_of_prefill() -> None:

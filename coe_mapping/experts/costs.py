@@ -27,12 +27,14 @@ class PromptCycles:
 
 
 def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
-    """For a model of ``layers`` layers with these kernels, its launches given by command lists."""
+    """For a model of ``layers`` layers with these kernels, compiled for one layer, its launches given by command lists;
+    all layers are one launch."""
     params, timing = compiled.params, Timing()
     kernels = {
         name: predict(params, program.placed.program, routes=program.routes).cycles
         for name, program in compiled.programs.items()
     }
+    kernels |= {p.programs.layers: layers * kernels[p.programs.layers] for p in (compiled.prefill, compiled.decode)}
     arguments = {name: argument_bytes([program]) // WORD_BYTES for name, program in compiled.programs.items()}
     again = {name: launch_overhead(params, 0, count, host=False) for name, count in arguments.items()}
     afresh = {
@@ -41,25 +43,31 @@ def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
     }
 
     def cycles(phase: Phase, then: str, *, embeds: bool) -> float:
-        first, layer, last = phase.programs
-        names = [*([first] if embeds else []), *[layer] * layers, last]
+        first, _, middle, last = phase.programs
+        names = [*([first] if embeds else []), middle, last]
         commands = len(names) * timing.command + params.host.launch_latency
-        return list_cycles([*names, then], kernels, again, afresh) + commands
+        return list_cycles(None if embeds else last, [*names, then], kernels, again, afresh) + commands
 
-    start, layer = compiled.prefill.programs.embedding, compiled.decode.programs.layer
+    start, middle = compiled.prefill.programs.embedding, compiled.decode.programs.layers
     prefill = afresh[start] + cycles(compiled.prefill, compiled.decode.programs.embedding, embeds=True)
-    first, decode = (cycles(compiled.decode, layer, embeds=embeds) for embeds in (True, False))
+    first, decode = (cycles(compiled.decode, middle, embeds=embeds) for embeds in (True, False))
     return PromptCycles(compiled.sizes.prompt, prefill, first, decode)
 
 
 def list_cycles(
-    names: Sequence[str], kernels: Mapping[str, float], again: Mapping[str, float], afresh: Mapping[str, float]
+    before: str | None,
+    names: Sequence[str],
+    kernels: Mapping[str, float],
+    again: Mapping[str, float],
+    afresh: Mapping[str, float],
 ) -> float:
-    """Of all launches but the last, which is the first of the next list.
+    """Of all launches but the last, which is the first of the next list; ``before``: what ran before them.
 
-    While one runs, the next gets its arguments (``again``), and its program first (``afresh``) if it is another.
+    While one runs, the next gets its arguments (``again``), and its program first (``afresh``) unless it is held still:
+    the machine holds what runs and what ran before.
     """
-    return sum(
-        max(kernels[name], again[following] if following == name else afresh[following])
-        for name, following in pairwise(names)
-    )
+    spent = 0.0
+    for name, following in pairwise(names):
+        ready = (again if following in (name, before) else afresh)[following]
+        spent, before = spent + max(kernels[name], ready), name
+    return spent
