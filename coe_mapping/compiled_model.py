@@ -49,12 +49,18 @@ class Sizes:
 
 
 class Programs(NamedTuple):
-    """Names of the programs of a phase. ``layer`` runs one layer, ``layers`` all of them."""
+    """Names of the programs of a phase. ``layer`` runs one layer, ``layers`` all of them; of prefill, where the weights
+    of the next layer would delay those of the present one, the same."""
 
     embedding: str
     layer: str
     layers: str
     head: str
+
+    @property
+    def loops(self) -> bool:
+        """Whether all layers may be one launch."""
+        return self.layers != self.layer
 
 
 @dataclass(frozen=True)
@@ -131,12 +137,12 @@ def compile_model(params: RDUParams, config: ModelConfig, sizes: Sizes, *, seed:
         own = layer.layout.steps
         steps = {**shared, "x": own["x"], "y": own["y"]}
         first = embedding(params, config.hidden, config.vocabulary, rows)
-        all_layers = looped(layer, config.layers, steps)
         last = head(params, HeadShape(config.hidden, config.vocabulary, config.epsilon, head_rows, embeds=batch))
+        all_layers = looped(layer, config.layers, steps)
         names = Programs(
             add(f"embedding of {rows}", first.program, first.bindings),
             add(f"{name} layer", layer.program, layer.bindings),
-            add(f"{name} layers", all_layers.program, all_layers.bindings),
+            add(f"{name} layers", all_layers.program, all_layers.bindings) if batch else f"{name} layer",
             add(f"{name} head", last.program, last.bindings),
         )
         return Phase(name, first.layout, layer.layout, last.layout, names, steps)

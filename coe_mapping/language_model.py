@@ -8,7 +8,8 @@
         ...
 
 A pass through the model is a schedule of launches: the embedding, the layers, the head. Orchestrated by the host, the
-layer kernel is launched once for every layer; in a command list all layers are one launch (:mod:`.kernels.looped`).
+layer kernel is launched once for every layer; in a command list all layers of decode are one launch
+(:mod:`.kernels.looped`).
 Prefill takes the prompts one after the other, each in as many passes as its length needs; decode takes a token of every
 sequence in one pass, and its head leaves the embeddings of the tokens it found, with which the next pass begins. The
 phases have kernels of their own and share weights and caches.
@@ -201,7 +202,7 @@ class LanguageModel:
         names, at = phase.programs, self.memory.addresses
         tokens, hidden = at[f"{phase.name}.tokens"], at[f"{phase.name}.hidden"]
         begin = Launch(names.embedding, {"tokens": tokens, "table": at["table"], "x": hidden})
-        middle = self.layers(phase, sequence, looped=self.orchestration is Orchestration.HARDWARE)
+        middle = self.layers(phase, sequence, looped=self.orchestration is Orchestration.HARDWARE and names.loops)
         weights = {name: at[name] for name in ("final_norm", "head", "table")}
         x = hidden + self.config.layers * phase.step + row * phase.row_bytes
         end = Launch(names.head, {"x": x, "tokens": tokens, "embedded": hidden, **weights})
@@ -244,7 +245,7 @@ class LanguageModel:
     def _run(self, step: Pass, schedule: Sequence[Launch], rows: Sequence[int], then: str) -> None:
         """A pass; the observer sees ``rows`` of hidden state after every layer. ``then``: the next pass's program."""
         phase = self._phase(step)
-        counts = {phase.programs.layer: 1, phase.programs.layers: self.config.layers}
+        counts = {phase.programs.layers: self.config.layers, phase.programs.layer: 1}
         ends = list(accumulate(counts.get(launch.program, 0) for launch in schedule))
 
         def done(number: int) -> None:

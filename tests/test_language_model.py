@@ -306,8 +306,9 @@ def test_after_an_error_the_program_is_loaded_again(idle: LanguageModel) -> None
     with pytest.raises(DeviceError, match="damaged"):
         idle.prefill([[3, 2]])
     idle.device.write(place, sound)
-    made += [idle.prefill([[3, 2]]), idle.decode()]
+    made.append(idle.prefill([[3, 2]]))
     assert opcode(idle.device.read(idle.memory.addresses["commands"], 4).tolist()) is Opcode.LOAD
+    made.append(idle.decode())
     again = LanguageModel(idle.device, idle.model, idle.compiled)
     assert made == [again.prefill([[1, 2, 3]]), again.decode(), again.prefill([[3, 2]]), again.decode()]
 

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 
 from coe_mapping import ideal
+from coe_mapping.assembler.agcu import AGCUProgram, Event
 from coe_mapping.assembler.pcu import PCUProgram
 from coe_mapping.bandwidth import predict
 from coe_mapping.kernels.decoder import LayerShape, decoder_layer
 from coe_mapping.kernels.dense import weight_stream
 from coe_mapping.kernels.gemm import gemm_kernel
 from coe_mapping.kernels.looped import in_rounds, looped
+from coe_mapping.program import Port
 from golden_model import numerics
 from golden_model.fabric import FabricError
 from hdl.errors import ParameterError
 from hdl.params import DEMO, TEST
+from hdl.rdn.config import Fabric
 
 ROUNDS, ROWS, WIDTH = 3, 3, 8
 AT = {"x": 0x1000, "weights": 0x8000}
@@ -66,3 +69,21 @@ def test_looping_costs_no_more_than_a_launch_a_layer_by_the_bandwidth_model() ->
     all_layers = predict(DEMO, looped(layer, 4, layer.layout.steps).program)
     assert all_layers.cycles < 4 * one.cycles
     assert (all_layers.macs, all_layers.beats) == (4 * one.macs, 4 * one.beats)
+
+
+def test_a_load_that_shares_an_input_with_others_waits_for_its_round() -> None:
+    """Keys of the past and new ones fill one buffer: a round ahead, the past would be that of the next layer."""
+    layer = decoder_layer(DEMO, LayerShape(64, 4, 2, 16, 128, 1e-5, rows=2, positions=16, batch=True))
+    program = looped(layer, 3, layer.layout.steps).program
+    sources: dict[Port, list[Port]] = {}
+    for stream in program.streams:
+        if stream.fabric is Fabric.VECTOR:
+            for sink in stream.sinks:
+                sources.setdefault(sink, []).append(stream.source)
+    shared = {port for ports in sources.values() if len(ports) > 1 for port in ports}
+    loads = [port for port in shared if isinstance(program.units[port.unit], AGCUProgram)]
+    assert loads, "nothing shares an input: this shows nothing"
+    for port in loads:
+        unit = program.units[port.unit]
+        assert isinstance(unit, AGCUProgram)
+        assert Event(port.index, 0) in unit.token_in

@@ -150,7 +150,7 @@ def generate(
     for sequence, token in on_device.generate(prompts, task.tokens, tokenizer.stops):
         made[sequence].append(token)
         tell("token", mode=MODES[mode], prompt=sequence, text=tokenizer.decode(made[sequence]))
-    phases = (compiled.prefill, compiled.decode) if mode is Orchestration.HARDWARE else ()
+    phases = (compiled.decode,) if mode is Orchestration.HARDWARE else ()
     looping = [loop(on_device, machine, phase) for phase in phases]
     return {
         "mode": MODES[mode],

@@ -28,13 +28,13 @@ class PromptCycles:
 
 def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
     """For a model of ``layers`` layers with these kernels, compiled for one layer, its launches given by command lists;
-    all layers are one launch."""
+    all layers of decode are one."""
     params, timing = compiled.params, Timing()
     kernels = {
         name: predict(params, program.placed.program, routes=program.routes).cycles
         for name, program in compiled.programs.items()
     }
-    kernels |= {p.programs.layers: layers * kernels[p.programs.layers] for p in (compiled.prefill, compiled.decode)}
+    kernels[compiled.decode.programs.layers] *= layers
     arguments = {name: argument_bytes([program]) // WORD_BYTES for name, program in compiled.programs.items()}
     again = {name: launch_overhead(params, 0, count, host=False) for name, count in arguments.items()}
     afresh = {
@@ -43,8 +43,8 @@ def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
     }
 
     def cycles(phase: Phase, then: str, *, embeds: bool) -> float:
-        first, _, middle, last = phase.programs
-        names = [*([first] if embeds else []), middle, last]
+        first, layer, middle, last = phase.programs
+        names = [*([first] if embeds else []), *([middle] if phase.programs.loops else [layer] * layers), last]
         commands = len(names) * timing.command + params.host.launch_latency
         return list_cycles(None if embeds else last, [*names, then], kernels, again, afresh) + commands
 

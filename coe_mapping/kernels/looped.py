@@ -4,8 +4,12 @@ Every unit runs its program once a round. In each round the streams from and to 
 norms and caches by the bytes of a layer, hidden states by those of a state, so that the output of one round is the
 input of the next. A token that is carried over tells the loads of that input that the round before has written it.
 Everything else may run ahead: the next layer's weights come while the present one drains.
+
+But not a load that shares an input with others: its vectors would be taken for the present round's. It waits until the
+round's own input has been read, and nothing else that sends to it can be behind that.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -50,8 +54,13 @@ def in_rounds(
     if carried is not None and rounds > 1:
         stores, loads = (list(_touching(units, agcu, region, regions)) for region in carried)
         for store in stores:
-            source = _added(units, "token_out", *store)
-            tokens.append(Stream(Fabric.TOKEN, source, tuple(_added(units, "token_in", *load) for load in loads)))
+            source = _added(units, "token_out", *store, carried=True)
+            sinks = tuple(_added(units, "token_in", *load, carried=True) for load in loads)
+            tokens.append(Stream(Fabric.TOKEN, source, sinks))
+        sharing = [load for load in _sharing(program) if load not in loads]
+        if sharing:
+            source = _added(units, "token_out", *loads[0])
+            tokens.append(Stream(Fabric.TOKEN, source, tuple(_added(units, "token_in", *load) for load in sharing)))
     whole = tuple(replace(b, region=regions[b.unit, b.segment]) for b in bindings)
     return Program(units, (*program.streams, *tokens), program.name), whole
 
@@ -91,13 +100,25 @@ def _touching(
                     yield name, number
 
 
-def _added(units: dict[str, UnitProgram], wires: str, name: str, stream: int) -> Port:
-    """One more of ``wires`` (``token_in`` or ``token_out``) of an AGCU for its ``stream``, from round to round."""
+def _sharing(program: Program) -> list[tuple[str, int]]:
+    """Unit and number of every load whose vectors go where others go too."""
+    sources: dict[Port, list[Port]] = defaultdict(list)
+    for stream in program.streams:
+        if stream.fabric is Fabric.VECTOR:
+            for sink in stream.sinks:
+                sources[sink].append(stream.source)
+    together = (port for ports in sources.values() if len(ports) > 1 for port in ports)
+    loads = ((port.unit, port.index) for port in together if isinstance(program.units[port.unit], AGCUProgram))
+    return list(dict.fromkeys(loads))
+
+
+def _added(units: dict[str, UnitProgram], wires: str, name: str, stream: int, *, carried: bool = False) -> Port:
+    """One more of ``wires`` (``token_in`` or ``token_out``) of an AGCU for all that its ``stream`` does in a round."""
     unit = units[name]
     assert isinstance(unit, AGCUProgram)
     events: list[Event | None] = list(getattr(unit, wires))
     free = next(i for i in count() if i >= len(events) or events[i] is None)
-    events[free : free + 1] = [Event(stream, 0, carried=True)]
+    events[free : free + 1] = [Event(stream, 0, carried)]
     tokens = {"token_in": unit.token_in, "token_out": unit.token_out, wires: tuple(events)}
     units[name] = replace(unit, token_in=tokens["token_in"], token_out=tokens["token_out"])
     return Port(name, free)
