@@ -41,7 +41,11 @@ def test_a_trained_model_generates_on_the_rtl_of_a_demo_socket_and_every_bit_is_
     assert [(kernel["name"], kernel["mode"]) for kernel in run["kernels"]] == [
         ("prefill head", "fused_ho"),
         ("decode head", "fused_ho"),
+        ("decode layers", "fused_ho"),
     ]
+    (looping,) = run["looping"]
+    assert looping["phase"] == "decode"
+    assert all(cycles > 0 for cycles in looping["cycles"].values())
     assert run["mismatches"] == []
     assert run["bit_exact"]
     assert (run["texts"], run["rows"], run["tokens"]) == (["57"], 3 * (9 + 1), 2)
@@ -72,7 +76,7 @@ def seen(texts: list[str]) -> Display:
     display = Display(["1+1="])
     run = {"mode": "fused_ho", "texts": texts, "bit_exact": True, "rows": 1, "tokens": 1, "mismatches": []}
     made = {"widths": [64, 4, 2, 16, 128], "rows": {"prefill": 4, "decode": 1}, "layers": []}
-    display.result = {"runs": [run | {"timeline": [], "kernels": []}], **made}
+    display.result = {"runs": [run | {"timeline": [], "kernels": [], "looping": []}], **made}
     return display
 
 
