@@ -156,7 +156,7 @@ class Controller(wiring.Component):
             turn.writes.eq(c.writes.waiting),
             turn.short.eq(c.reads.in_flight + c.writes.in_flight < short_of(self.params, self.tier)),
             turn.needed.eq(c.head.valid & ~c.head.payload.write & c.writes.hit),
-            turn.hold.eq(c.merging),
+            turn.hold.eq(c.merging | c.merge_begins),  # a read behind that of the merge would be given its data
             turn.issue.eq(Mux(turn.writing, c.writes.issue, c.reads.issue)),
             c.writing.eq(turn.writing),
         ]
@@ -196,8 +196,7 @@ class Controller(wiring.Component):
         """The AR channel: a read, or the read that a merge begins with."""
         axi = self.axi
         free = ~axi.arvalid | axi.arready
-        begin = Signal(name="merge_begins")
-        next_write = c.writes.next
+        begin, next_write = c.merge_begins, c.writes.next
         # alone in the channel but for reads under way: one register then holds what the merge found
         alone = c.writing & ~c.merging & (c.writes.in_flight == 0) & (c.writes.waiting != 0)
         m.d.comb += [
@@ -346,6 +345,7 @@ class _Inside:
         self.corrected = Signal(controller.words, name="corrected")
         self.detected = Signal(controller.words, name="detected")
         self.merging = Signal(name="merging")  # a partial write, from its read to its acknowledgement
+        self.merge_begins = Signal(name="merge_begins")
         self.failed = Signal(name="merge_failed")
         self.mine = Signal(name="mine")  # beats that come belong to the merge
         self.merge_moves = Signal(name="merge_moves")

@@ -73,8 +73,12 @@ class ModelledMemory(wiring.Component):
 
 
 def sizes(**parameters: Any) -> RDUParams:
-    """A small machine with edges near: ``ecc`` for both tiers, any field of ``MemoryParams``."""
+    """A small machine with edges near: ``ecc`` for both tiers, any field of ``MemoryParams``.
+
+    ``bursts``, how much random traffic there is, is not a size.
+    """
     ecc = parameters.pop("ecc", False)
+    parameters.pop("bursts", None)
     hbm = TierParams(channels=2, capacity=1 << 14, latency=20, row_bytes=256, ecc=ecc)
     ddr = TierParams(channels=1, capacity=1 << 15, beats=(4, 9), latency=30, row_bytes=256, ecc=ecc)
     memory = MemoryParams(**{"hbm": hbm, "ddr": ddr, "queue_depth": 8, "dma_outstanding": 16, **parameters})
@@ -273,10 +277,11 @@ class MemoryBench:
 async def random_traffic_reads_what_was_written_whatever_the_stalls(dut: Any) -> None:
     """Order within a requester and channel, every byte, every error answer, and the counters."""
     memory = await MemoryBench.start(dut)
+    bursts: Any = bench_parameters().get("bursts", 60)
     for probability, jitter in ((0.0, 0), (0.5, 0), (0.1, 63), (0.8, 7)):
         dut.shake.value = jitter | memory.seed << 8 & 0xFF_FFFF_FFFF & ~0xFF
         memory.stall_all(probability)
-        await memory.traffic(60)
+        await memory.traffic(bursts)
     memory.check_memory()
     for counter, expected in (
         (ChannelCounter.BEATS_READ, sum(r.beats_read for r in memory.requesters)),
