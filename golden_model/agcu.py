@@ -5,7 +5,7 @@ models a whole fabric runs them in the order in which their inputs come to be. :
 other; its result is defined only if the order does not matter or something (a token, a fence) enforces it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.address import alu, held, initial, signed
-from golden_model.control import Iterations, iterations, rounds
+from golden_model.control import Iterations, iterations, rounds, summed
 from golden_model.pmu import VectorBeats, joined_beats
 from hdl.agcu.config import Cause, agcu_layout, streams
 from hdl.config import unpack
@@ -139,9 +139,6 @@ def rounds_of(params: RDUParams, words: Sequence[int]) -> int:
 
 def _joined(made: Sequence[Outputs]) -> Outputs:
     """What several rounds leave together."""
-
-    def summed(counts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-        return tuple(map(sum, zip(*counts, strict=True)))
 
     return Outputs(
         vectors=tuple(joined_beats(each) for each in zip(*(m.vectors for m in made), strict=True)),

@@ -1,6 +1,6 @@
 """The iterations of a counter chain as arrays, one row an iteration, in the order the hardware runs them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,11 @@ class Iterations:
 def rounds(chain: Any) -> int:
     """How often ``chain`` runs."""
     return max(1, int(chain.rounds))
+
+
+def summed(counts: Iterable[Sequence[int]]) -> Any:
+    """What several rounds count, place by place: as many numbers as each has."""
+    return tuple(map(sum, zip(*counts, strict=True)))
 
 
 def iterations(chain: Any, scalars: Sequence[NDArray[np.uint32]]) -> Iterations:

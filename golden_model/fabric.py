@@ -88,12 +88,12 @@ def execute(actors: Iterable[Actor], connections: Connections, lanes: int) -> di
     Raises:
         FabricError: actors wait for each other, a stream carries more than its receiver takes, or rounds differ.
     """
-    waiting = list(actors)
-    found = {actor.rounds for actor in waiting if actor.rounds is not None}
+    everyone = list(actors)
+    found = {actor.rounds for actor in everyone if actor.rounds is not None}
     if len(found) > 1:
-        few, many = (next(a.name for a in waiting if a.rounds == n) for n in (min(found), max(found)))
+        few, many = (next(a.name for a in everyone if a.rounds == n) for n in (min(found), max(found)))
         raise FabricError(f"{few} runs {min(found)} rounds and {many} {max(found)}: give all units the same number")
-    made = [_round(waiting, connections, lanes, number) for number in range(max(found, default=1))]
+    made = [_round(everyone, connections, lanes, number) for number in range(max(found, default=1))]
     if len(made) == 1:
         return made[0]
     return {end: _joined([streams[end] for streams in made], end.fabric, lanes) for end in made[0]}

@@ -5,7 +5,7 @@ written and before it is written again. A program without buffers is executed on
 is defined only if the order does not matter or something outside (a token) enforces it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.address import alu, held, initial, signed
-from golden_model.control import Iterations, iterations, rounds
+from golden_model.control import Iterations, iterations, rounds, summed
 from golden_model.numerics import from_bits, to_bf16, to_bits, to_fp32
 from hdl.arith.formats import BF16, FP32
 from hdl.config import unpack
@@ -130,9 +130,6 @@ def rounds_of(params: PMUParams, words: Sequence[int]) -> int:
 
 def _joined(made: Sequence[Outputs]) -> Outputs:
     """What several rounds leave together."""
-
-    def summed(counts: Iterable[tuple[int, ...]]) -> Any:
-        return tuple(map(sum, zip(*counts, strict=True)))
 
     return replace(
         made[-1],

@@ -71,6 +71,13 @@ def test_looping_costs_no_more_than_a_launch_a_layer_by_the_bandwidth_model() ->
     assert (all_layers.macs, all_layers.beats) == (4 * one.macs, 4 * one.beats)
 
 
+def test_loads_that_share_an_input_are_refused_where_nothing_is_carried() -> None:
+    layer = decoder_layer(DEMO, LayerShape(64, 4, 2, 16, 128, 1e-5, rows=2, positions=16, batch=True))
+    with pytest.raises(ParameterError, match="may be a round ahead of them: name the region that is carried"):
+        in_rounds(DEMO.agcu, layer.program, layer.bindings, 3, layer.layout.steps)
+    in_rounds(DEMO.agcu, layer.program, layer.bindings, 1, layer.layout.steps)
+
+
 def test_a_load_that_shares_an_input_with_others_waits_for_its_round() -> None:
     """Keys of the past and new ones fill one buffer: a round ahead, the past would be that of the next layer."""
     layer = decoder_layer(DEMO, LayerShape(64, 4, 2, 16, 128, 1e-5, rows=2, positions=16, batch=True))

@@ -34,6 +34,12 @@ def test_a_number_is_zero_one_or_more(constant: int, named: str) -> None:
     assert ("alu[].constant", named, "none") in write(Stage(AddressOp.MULTIPLY, constant=constant))
 
 
+def test_a_program_runs_one_round_or_several() -> None:
+    assert {value for name, value, _ in universe(PARAMS) if name == "read.chain.rounds"} == {"zero", "more"}
+    for rounds, named in ((1, "zero"), (2, "more"), (4095, "more")):
+        assert ("read.chain.rounds", named, "none") in covered(PMUProgram(read=Pipeline(Region(0, 8), rounds=rounds)))
+
+
 def test_stalls_on_both_sides_count_for_each_and_not_as_none() -> None:
     program = PMUProgram(read=Pipeline(Region(0, 8), mode=Mode.COLUMN, pitch=2))
     kinds = {stalls for name, value, stalls in covered(program, ("input", "output")) if name == "read.pitch"}

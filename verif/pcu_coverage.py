@@ -28,6 +28,7 @@ Bin = tuple[str, str, str]
 
 _MERGED = ("stages", "chain.counters")
 _MASKS = ("group.counters", "sequence.counters")
+_ROUNDS = {"chain.rounds": ("one", "several")}
 _SWITCHES = ("enable", "use")
 _MODES = {
     "stages": Mode.SIMD,
@@ -103,6 +104,8 @@ def _values(name: str, shape: Any) -> Sequence[str]:
         return [member.name for member in shape]
     if name in _MASKS:
         return [f"{state} {counter}" for counter in range(COUNTERS) for state in ("with", "without")]
+    if name in _ROUNDS:
+        return _ROUNDS[name]
     if isinstance(shape, range):
         return [str(value) for value in shape]
     width = Shape.cast(shape).width
@@ -139,6 +142,8 @@ def _named(name: str, shape: Any, number: int) -> list[str]:
     """What a number in this field is called; of a mask, every bit by itself."""
     if name in _MASKS:
         return [f"{'with' if number >> counter & 1 else 'without'} {counter}" for counter in range(COUNTERS)]
+    if name in _ROUNDS:
+        return [_ROUNDS[name][number > 1]]
     return [shape(number).name if _is_enum(shape) else str(number)]
 
 

@@ -23,7 +23,7 @@ STALLS = ("none", "input", "output")
 
 Bin = tuple[str, str, str]
 
-_NUMBERS = {"limit", "stride", "constant", "low", "high", "pitch", "base", "rows", "buffers"}
+_NUMBERS = {"limit", "stride", "constant", "low", "high", "pitch", "base", "rows", "buffers", "rounds"}
 _USERS: dict[str, set[AddressOp]] = {
     "shift": {AddressOp.EXTRACT, AddressOp.SHIFT_SET, AddressOp.DIVIDE},
     "width": {AddressOp.EXTRACT},
@@ -53,6 +53,7 @@ def _impossible() -> set[tuple[str, str]]:
     }
     for side in ("write", "read"):
         never |= {(f"{side}.{name}", "zero") for name in ("chain.counters[].limit", "region.rows", "pitch")}
+        never.add((f"{side}.chain.rounds", "one"))  # one round is written as zero
         never |= {("write.sequence.register", str(k)) for k in range(4)}
     return never
 

@@ -20,7 +20,7 @@ from coe_mapping.assembler.pcu import PCUProgram
 from coe_mapping.kernels.layer import Kernel
 from coe_mapping.kernels.memory import Binding, Region
 from coe_mapping.program import Port, Program, Stream, UnitProgram
-from hdl.params import AGCUParams
+from hdl.params import AGCUParams, require
 from hdl.rdn.config import Fabric
 
 Regions = Mapping[tuple[str, int], Region]
@@ -47,20 +47,29 @@ def in_rounds(
     Args:
         steps: bytes from a region of one round to that of the next, by name; 0 where there is none.
         carried: the region that is written, and the one that is read in the next round when it is.
+
+    Raises:
+        ParameterError: loads share an input, and nothing that is carried keeps one from running a round ahead.
     """
     regions = {(b.unit, b.segment): _whole(b.region, rounds, steps) for b in bindings}
     units = {name: _turned(name, unit, rounds, steps, regions) for name, unit in program.units.items()}
     tokens: list[Stream] = []
+    sharing = _sharing(program) if rounds > 1 else []
+    require(
+        carried is not None or not sharing,
+        f"{program.name}: {', '.join(sorted({unit for unit, _ in sharing}))} load what shares an input with other "
+        "streams, and may be a round ahead of them: name the region that is carried from round to round",
+    )
     if carried is not None and rounds > 1:
         stores, loads = (list(_touching(units, agcu, region, regions)) for region in carried)
         for store in stores:
             source = _added(units, "token_out", *store, carried=True)
             sinks = tuple(_added(units, "token_in", *load, carried=True) for load in loads)
             tokens.append(Stream(Fabric.TOKEN, source, sinks))
-        sharing = [load for load in _sharing(program) if load not in loads]
-        if sharing:
+        others = [load for load in sharing if load not in loads]
+        if others:
             source = _added(units, "token_out", *loads[0])
-            tokens.append(Stream(Fabric.TOKEN, source, tuple(_added(units, "token_in", *load) for load in sharing)))
+            tokens.append(Stream(Fabric.TOKEN, source, tuple(_added(units, "token_in", *load) for load in others)))
     whole = tuple(replace(b, region=regions[b.unit, b.segment]) for b in bindings)
     return Program(units, (*program.streams, *tokens), program.name), whole
 

@@ -1,13 +1,13 @@
 """One program of a PCU from its configuration words to its output streams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from golden_model.control import Iterations, iterations, rounds
+from golden_model.control import Iterations, iterations, rounds, summed
 from golden_model.pcu import simd, systolic, tail
 from golden_model.pcu.simd import Words
 from golden_model.pcu.tail import Context
@@ -87,18 +87,13 @@ def rounds_of(params: PCUParams, words: Sequence[int]) -> int:
 def _joined(made: Sequence[Outputs]) -> Outputs:
     """What several rounds leave together."""
 
-    def each(name: str) -> Iterator[tuple[Any, ...]]:
-        return zip(*(getattr(m, name) for m in made), strict=True)
-
     def streams(name: str) -> Any:
-        return tuple(np.concatenate(parts) for parts in each(name))
+        return tuple(np.concatenate(parts) for parts in zip(*(getattr(m, name) for m in made), strict=True))
 
-    def counts(name: str) -> Any:
-        return tuple(sum(parts) for parts in each(name))
-
+    counted = ("tokens_in", "tokens_out", "vector_beats", "scalar_words")
     return Outputs(
         **{name: streams(name) for name in ("vectors", "sequences", "scalars")},
-        **{name: counts(name) for name in ("tokens_in", "tokens_out", "vector_beats", "scalar_words")},
+        **{name: summed(getattr(m, name) for m in made) for name in counted},
     )
 
 

@@ -2,7 +2,7 @@
 
 Each block is a verilated model of its own. In the design around it stands a module of the same name and ports that
 hands the inputs to an instance of the model at every rising edge and takes its outputs, as registers would. That is the
-block itself, since no output of a block depends on an input within a cycle (``tests/test_verilog.py`` shows it).
+block itself, since no output of a block depends on an input within a cycle (``tests/test_blocks.py`` shows it).
 
 A block with a net ``awake`` (:mod:`hdl.clock_gate`) is not stepped at all while that is low and its inputs stay as they
 were: such a cycle changes nothing in it. Verilator's own hierarchical blocks settle an instance every time that an

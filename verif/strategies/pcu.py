@@ -190,9 +190,8 @@ def _sequences(draw: Draw, depth: int, systolic: bool) -> SequenceId:
 def supply(params: PCUParams, program: PCUProgram, seed: int) -> Inputs:
     """More random input than ``program`` takes, special values included; seed 0 gives ones throughout."""
     rng = np.random.default_rng(seed)
-    count = (
-        2 * MOST_ITERATIONS * params.stages * program.rounds
-    )  # every iteration a tile of its own, with initial values
+    iterations = MOST_ITERATIONS * program.rounds
+    count = 2 * iterations * params.stages  # every iteration a tile of its own, with initial values
     wide = [port is not None and port.wide for port in program.vector_in]
     wide[2] |= isinstance(program.body, Systolic)
     popped = {c.popped for c in program.counters}
