@@ -7,7 +7,33 @@ import pytest
 
 from verif import campaign
 from verif.campaign import Part, Result, Shard
+from verif.campaigns import (
+    agcu_defects,
+    arith_defects,
+    launch_defects,
+    link_defects,
+    memory_defects,
+    network_defects,
+    pcu_defects,
+    pmu_defects,
+)
 from verif.defects import Defect, planted
+from verif.sources import ROOT
+
+ALL_DEFECTS = [
+    defect
+    for lists in (
+        agcu_defects,
+        arith_defects,
+        launch_defects,
+        link_defects,
+        memory_defects,
+        network_defects,
+        pcu_defects,
+        pmu_defects,
+    )
+    for defect in lists.DEFECTS
+]
 
 
 def no_figures(_: Sequence[Result]) -> dict[str, float]:
@@ -66,3 +92,10 @@ def test_a_defect_replaces_its_text() -> None:
 def test_a_defect_whose_text_is_not_there_exactly_once_is_out_of_date(source: str, count: int) -> None:
     with pytest.raises(ValueError, match=rf"'dropped sticky': 'a \| b' stands {count} times in hdl/x\.py, not once"):
         planted(DEFECT, source)
+
+
+@pytest.mark.parametrize("defect", ALL_DEFECTS, ids=lambda defect: defect.name)
+def test_every_planted_defect_applies_to_the_sources_as_they_are(defect: Defect) -> None:
+    source = (ROOT / defect.file).read_text()
+    assert planted(defect, source) != source
+    assert (ROOT / defect.test.partition("::")[0]).is_file()

@@ -174,16 +174,16 @@ DEFECTS = [
     Defect(
         "a loop counter is not wound back",
         "hdl/host/sequencer.py",
-        "                        m.d.sync += loop.eq(0)\n",
-        "                        m.d.sync += loop.eq(loop)\n",
+        "                    m.d.sync += loop.eq(0)\n",
+        "                    m.d.sync += loop.eq(loop)\n",
         LISTS,
     ),
     Defect("a fault stops all tiles", "hdl/host/stop.py", "self.groups[t] | 1 << t", "-1", FAULT),
     Defect(
         "a cleared tile counts as loaded",
         "hdl/host/sequencer.py",
-        "Mux(loader.touch, loader.tiles, 0) | stopper.clear",
-        "Mux(loader.touch, loader.tiles, 0)",
+        "Mux(loader.touch, loader.tiles, 0) | emptied | stopper.clear",
+        "Mux(loader.touch, loader.tiles, 0) | emptied",
         ABORT,
     ),
     Defect(

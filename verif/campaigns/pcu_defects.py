@@ -62,7 +62,7 @@ DEFECTS: tuple[Defect, ...] = (
         "hdl/pcu/simd.py",
         "if below >= 0 else config.constant",
         "if below >= 0 else self._register(config.exchange.register, below + self.params.lanes)",
-        RANDOM,
+        DIRECTED,
     ),
     Defect(
         "a selection looks at one bit of its condition",
@@ -235,8 +235,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "a write goes to the active configuration",
         "hdl/config.py",
-        "        with m.If(self.commit):\n",
-        "        with m.If(self.commit | self.bus.write):\n",
+        "        with m.If(self.commit.take):\n",
+        "        with m.If(self.commit.take | self.bus.write):\n",
         REGISTERS,
     ),
 )

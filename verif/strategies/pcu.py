@@ -52,7 +52,7 @@ ROUNDS = (1, 1, 1, 2, 3)
 # what has the most values to cover is drawn more often than its share
 _DEPTHS = [*range(COUNTERS + 1), COUNTERS]
 _OPERATIONS = [*Operation, Operation.SELECT, Operation.SELECT]
-_SOURCES = [*Source, Source.EXCHANGED]
+_SOURCES = [*Source, Source.EXCHANGED, Source.EXCHANGED]
 _WORDS = st.sampled_from([0, word(1.0), word(-2.5), word(0.1), word(float("inf")), 1, 5, 0xFFFF_FFFF])
 
 
@@ -79,7 +79,8 @@ def programs(draw: Draw, params: PCUParams) -> PCUProgram:
         vector_in: tuple[VectorIn | None, ...] = (VectorIn(draw(boundary)), None, None, None)
     else:
         body = draw(_simd(params))
-        vector_in = tuple(draw(maybe(st.builds(VectorIn, boundary, st.booleans()))) for _ in range(REGISTERS))
+        vectors = st.builds(VectorIn, boundary, st.booleans())
+        vector_in = tuple(draw(vectors | maybe(vectors)) for _ in range(REGISTERS))
     sources = [s for s in ScalarSource if s is not ScalarSource.INDEX or (isinstance(body, Simd) and body.reduce)]
     tail = draw(_tails(systolic))
     stochastic = tail.conversion is Conversion.BF16_STOCHASTIC
@@ -94,7 +95,7 @@ def programs(draw: Draw, params: PCUParams) -> PCUProgram:
         shared=shared,
         tail=tail,
         sequence=draw(_sequences(depth, systolic)),
-        vector_out=(draw(maybe(boundary)), draw(maybe(boundary))),
+        vector_out=(draw(st.just(depth) | maybe(boundary)), draw(maybe(boundary))),
         side=None if systolic else draw(maybe(st.builds(Side, st.integers(0, REGISTERS - 1), st.booleans()))),
         scalar_out=tuple(
             draw(maybe(st.builds(ScalarOut, st.sampled_from(sources), boundary))) for _ in range(params.SCALAR_OUTPUTS)
@@ -140,10 +141,11 @@ def _groups(draw: Draw, depth: int, slotted: bool, systolic: bool) -> Group | No
 @st.composite
 def _simd(draw: Draw, params: PCUParams) -> Simd:
     stages = tuple(draw(_stages(params)) for _ in range(draw(st.integers(0, params.stages))))
-    register = st.integers(0, REGISTERS - 1)
     shared = maybe(st.integers(0, SHARED - 1))
-    reduce = draw(maybe(st.builds(Reduce, st.sampled_from(ReduceOp), register, st.booleans(), shared)))
-    return Simd(stages, reduce, draw(register))
+    written = [stage.into for stage in stages]
+    seen = st.sampled_from([*range(REGISTERS), *written, *written])  # what no output shows cannot be wrong
+    reduce = draw(maybe(st.builds(Reduce, st.sampled_from(ReduceOp), seen, st.booleans(), shared)))
+    return Simd(stages, reduce, draw(seen))
 
 
 @st.composite
@@ -164,6 +166,8 @@ def _stages(draw: Draw, params: PCUParams) -> Stage:
 
 @st.composite
 def _tails(draw: Draw, systolic: bool) -> Tail:
+    if draw(st.booleans()):  # masks, clamps and narrow formats hide most of what could be wrong before them
+        return Tail()
     shared = maybe(st.integers(0, SHARED - 1))
     number = maybe(st.builds(Number, _WORDS, shared))
     by_stage = st.booleans() if systolic else st.just(False)
