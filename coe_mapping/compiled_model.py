@@ -16,7 +16,7 @@ from coe_mapping.kernels.embedding import EmbeddingLayout, embedding
 from coe_mapping.kernels.head import HeadLayout, HeadShape, head, rows_apart
 from coe_mapping.kernels.looped import looped
 from coe_mapping.kernels.memory import ELEMENT_BYTES, Binding
-from coe_mapping.memory_plan import Need
+from coe_mapping.memory_plan import Need, granule_bytes
 from coe_mapping.models.model import Model, ModelConfig
 from coe_mapping.program import Program
 from coe_mapping.schedule import argument_bytes, list_bytes
@@ -67,8 +67,9 @@ class Programs(NamedTuple):
 class Phase:
     """Prefill or decode: the layouts of its three kernels, and their programs.
 
-    ``steps``: bytes from a layer's region to the next layer's, by name. The head of decode embeds the tokens it finds,
-    so that the embedding is launched for the first tokens only.
+    ``steps``: bytes from a layer's region to the next layer's, by name. ``inputs``: passes whose tokens are embedded
+    before the first of them: of prefill, those of all prompts. A head that embeds the tokens it finds leaves them as
+    input of decode.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Phase:
     head: HeadLayout
     programs: Programs
     steps: Mapping[str, int]
+    inputs: int
 
     @property
     def row_bytes(self) -> int:
@@ -85,8 +87,15 @@ class Phase:
 
     @property
     def step(self) -> int:
-        """Bytes from the hidden state before a layer to that behind it."""
+        """Bytes from the hidden state before a layer to that behind it, and from an input to the next."""
         return self.steps["y"]
+
+    @property
+    def tokens_bytes(self) -> int:
+        """From the tokens of a pass to those of the next, whole granules."""
+        granule = granule_bytes(self.layer.params)
+        tokens = max(self.embedding.regions["tokens"].bytes, self.head.regions["tokens"].bytes)
+        return -(-tokens // granule) * granule
 
     @property
     def sequence_bytes(self) -> int:
@@ -94,8 +103,13 @@ class Phase:
         return self.layer.cache_rows * self.layer.cache_pitch * ELEMENT_BYTES
 
     def hidden_bytes(self, layers: int) -> int:
-        """Of the hidden states around ``layers``, and behind them as many rows as a head looks at beyond the last."""
-        return (layers + 1) * self.step + (self.head.padded_rows - 1) * self.row_bytes
+        """Of all inputs, of the hidden states behind ``layers``, and of as many rows as a head looks at beyond the
+        last."""
+        return (self.inputs + layers) * self.step + (self.head.padded_rows - 1) * self.row_bytes
+
+    def hidden(self, layer: int) -> int:
+        """Bytes into the hidden states to what ``layer`` leaves."""
+        return (self.inputs + layer) * self.step
 
 
 @dataclass(frozen=True)
@@ -133,11 +147,12 @@ def compile_model(params: RDUParams, config: ModelConfig, sizes: Sizes, *, seed:
         widths = (config.hidden, config.heads, config.kv_heads, config.head_size, config.intermediate, config.epsilon)
         return decoder_layer(params, LayerShape(*widths, rows, sizes.positions, batch))
 
-    def phase(name: str, layer: Kernel, rows: int, head_rows: int, *, batch: bool) -> Phase:
+    def phase(name: str, layer: Kernel, rows: int, head_rows: int, inputs: int, *, batch: bool) -> Phase:
         own = layer.layout.steps
         steps = {**shared, "x": own["x"], "y": own["y"]}
         first = embedding(params, config.hidden, config.vocabulary, rows)
-        last = head(params, HeadShape(config.hidden, config.vocabulary, config.epsilon, head_rows, embeds=batch))
+        embeds = batch or head_rows == 1  # a row of several would not be that of its sequence
+        last = head(params, HeadShape(config.hidden, config.vocabulary, config.epsilon, head_rows, embeds))
         all_layers = looped(layer, config.layers, steps)
         names = Programs(
             add(f"embedding of {rows}", first.program, first.bindings),
@@ -145,12 +160,13 @@ def compile_model(params: RDUParams, config: ModelConfig, sizes: Sizes, *, seed:
             add(f"{name} layers", all_layers.program, all_layers.bindings) if batch else f"{name} layer",
             add(f"{name} head", last.program, last.bindings),
         )
-        return Phase(name, first.layout, layer.layout, last.layout, names, steps)
+        return Phase(name, first.layout, layer.layout, last.layout, names, steps, inputs)
 
     one, many = layer_of(sizes.prompt, batch=False), layer_of(sizes.batch, batch=True)
     shared = many.layout.steps  # weights and caches are those of decode, with room for all sequences
-    prefill = phase("prefill", one, sizes.prompt, rows_apart(params, config.hidden), batch=False)
-    decode = phase("decode", many, sizes.batch, sizes.batch, batch=True)
+    passes = sizes.batch * -(-sizes.positions // sizes.prompt)
+    prefill = phase("prefill", one, sizes.prompt, rows_apart(params, config.hidden), passes, batch=False)
+    decode = phase("decode", many, sizes.batch, sizes.batch, 1, batch=True)
     return CompiledModel(params, config, sizes, prefill, decode, programs)
 
 
@@ -158,18 +174,25 @@ def needs(compiled: CompiledModel) -> Iterator[Need]:
     """Every region by name; traffic is that of one prefill and one decode pass.
 
     Launches are those of a prefill pass, then those of a decode pass: the embedding, the layers, the head. What a layer
-    has of its own lies a step behind what the layer before has (:attr:`Layout.steps`).
+    has of its own lies a step behind what the layer before has (:attr:`Layout.steps`). The heads of prefill leave rows
+    of decode's input, so that its states live all the time.
     """
     layers = compiled.config.layers
     yield from _tensors(compiled)
-    for phase, start in ((compiled.prefill, 0), (compiled.decode, layers + 2)):
-        yield from _states(phase, layers, start)
+    yield from _states(compiled.prefill, layers, 0, layers + 1)
+    yield from _states(compiled.decode, layers, 0, 2 * layers + 3)
     for name, size in compiled.program_bytes.items():
         yield Need(f"program.{name}", size, traffic=2 * size)
-    first, layer, _, last = (compiled.programs[name] for name in compiled.decode.programs)
-    arguments = argument_bytes([first, *[layer] * layers, last])
+    arguments = max(_argument_bytes(compiled, phase) for phase in (compiled.prefill, compiled.decode))
     yield Need("arguments", arguments, traffic=arguments)
-    yield Need("commands", list_bytes(layers + 2), traffic=list_bytes(layers + 2))
+    commands = list_bytes(compiled.prefill.inputs + layers + 1)
+    yield Need("commands", commands, traffic=commands)
+
+
+def _argument_bytes(compiled: CompiledModel, phase: Phase) -> int:
+    """Of the arguments of a pass."""
+    first, layer, _, last = (compiled.programs[name] for name in phase.programs)
+    return argument_bytes([*[first] * phase.inputs, *[layer] * compiled.config.layers, last])
 
 
 def weight_regions(compiled: CompiledModel) -> list[str]:
@@ -211,12 +234,11 @@ def _tensors(compiled: CompiledModel) -> Iterator[Need]:
         yield Need(name, decode.head.regions[name].bytes, traffic=2 * decode.head.regions[name].bytes)
 
 
-def _states(phase: Phase, layers: int, start: int) -> Iterator[Need]:
-    """What goes through a pass that begins with launch ``start``; the host writes before it, and reads after it."""
-    end = start + layers + 1
+def _states(phase: Phase, layers: int, start: int, end: int) -> Iterator[Need]:
+    """What goes through passes from launch ``start`` to ``end``; the host writes before them, and reads after them."""
     hidden = phase.hidden_bytes(layers)
     positions = phase.layer.regions["positions"].bytes
     yield Need(f"{phase.name}.positions", positions, start, end, traffic=layers * positions)
     yield Need(f"{phase.name}.hidden", hidden, start, end, traffic=2 * hidden)
-    tokens = max(phase.embedding.regions["tokens"].bytes, phase.head.regions["tokens"].bytes)
+    tokens = phase.inputs * phase.tokens_bytes
     yield Need(f"{phase.name}.tokens", tokens, traffic=2 * tokens)

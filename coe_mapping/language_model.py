@@ -10,9 +10,10 @@
 A pass through the model is a schedule of launches: the embedding, the layers, the head. Orchestrated by the host, the
 layer kernel is launched once for every layer; in a command list all layers of decode are one launch
 (:mod:`.kernels.looped`).
-Prefill takes the prompts one after the other, each in as many passes as its length needs; decode takes a token of every
-sequence in one pass, and its head leaves the embeddings of the tokens it found, with which the next pass begins. The
-phases have kernels of their own and share weights and caches.
+Prefill takes the prompts one after the other, each in as many passes as its length needs; the tokens of all of them are
+embedded first, so that from then on layers and head take turns. Decode takes a token of every sequence in one pass. The
+heads leave the embeddings of the tokens they find, with which the next pass of decode begins. The phases have kernels
+of their own and share weights and caches.
 """
 
 import enum
@@ -133,7 +134,7 @@ class LanguageModel:
                 f"language model: prompt {i} of {len(prompt)} tokens with an answer of {limit} does not fit a cache of "
                 f"{room} positions: ask for less, or compile for more",
             )
-        new = self.prefill(prompts)
+        new = self.prefill(prompts, decodes=limit > 1)
         for made in range(1, limit + 1):
             for sequence, token in new.items():
                 if token in stops:
@@ -144,21 +145,24 @@ class LanguageModel:
                 return
             new = self.decode()
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> dict[int, int]:
-        """Starts afresh with these sequences; returns the token that follows each.
+    def prefill(self, prompts: Sequence[Sequence[int]], *, decodes: bool = True) -> dict[int, int]:
+        """Starts afresh with these sequences; returns the token that follows each. ``decodes``: decode comes next, not
+        prefill.
 
         Raises:
             ParameterError: more prompts than the batch, or one that is empty, too long, or not in the vocabulary.
         """
         self._check_prompts(prompts)
-        self._lengths, self._newest, self._embedded = {}, {}, False
-        first, after = self.compiled.prefill.programs.embedding, self.compiled.decode.programs.embedding
-        self._newest = {
-            sequence: self._prefill(sequence, prompt, after if sequence == len(prompts) - 1 else first)
-            for sequence, prompt in enumerate(prompts)
-        }
-        tokens = [self._newest.get(row, 0) for row in range(self.compiled.decode.layer.padded_rows)]
-        self._write("decode.tokens", image.words(self.device.params, tokens))
+        self._lengths, self._newest = {}, {}
+        steps = [step for sequence, prompt in enumerate(prompts) for step in self._passes(sequence, prompt)]
+        self._write_tokens(self.compiled.prefill, [step.tokens for step in steps])
+        following = self.compiled.decode.programs if decodes else self.compiled.prefill.programs
+        self._embedded = self.compiled.prefill.head.shape.embeds
+        then = following.layers if decodes and self._embedded else following.embedding
+        for number, step in enumerate(steps):
+            self._prefill(step, number, steps, then)
+        if not self._embedded:
+            self._write_tokens(self.compiled.decode, [list(self._newest.values())])
         self._lengths = {sequence: len(prompt) for sequence, prompt in enumerate(prompts)}
         return dict(self._newest)
 
@@ -180,7 +184,8 @@ class LanguageModel:
         positions = np.full(phase.layer.padded_rows, phase.layer.positions)  # where nobody looks
         positions[list(step.sequences)] = step.positions
         self.set_positions(phase, positions)
-        self._run(step, self.schedule(phase, embed=not self._embedded), rows=step.sequences, then=phase.programs.layers)
+        schedule = self.schedule(phase, embed=0 if self._embedded else 1)
+        self._run(step, schedule, rows=step.sequences, then=phase.programs.layers)
         self._embedded = True
         tokens = self._tokens(phase)
         self._newest = {sequence: tokens[sequence] for sequence in step.sequences}
@@ -193,54 +198,76 @@ class LanguageModel:
         del self._lengths[sequence], self._newest[sequence]
 
     def schedule(
-        self, phase: Phase, sequence: int = 0, row: int = 0, *, embed: bool = True, answer: bool = True
+        self, phase: Phase, sequence: int = 0, number: int = 0, *, embed: int = 1, row: int | None = 0
     ) -> list[Launch]:
-        """A pass: ``sequence`` has the first cache, the head begins with hidden row ``row``.
+        """A pass on input ``number``; ``sequence`` has the first cache.
 
-        ``embed``: it begins with the embedding. ``answer``: it ends with the head.
+        ``embed``: it begins with the embedding of so many inputs. ``row``: of hidden state, with which the head at its
+        end begins; None: there is no head.
         """
         names, at = phase.programs, self.memory.addresses
         tokens, hidden = at[f"{phase.name}.tokens"], at[f"{phase.name}.hidden"]
-        begin = Launch(names.embedding, {"tokens": tokens, "table": at["table"], "x": hidden})
-        middle = self.layers(phase, sequence, looped=self.orchestration is Orchestration.HARDWARE and names.loops)
+        begin = [
+            Launch(
+                names.embedding,
+                {"tokens": tokens + i * phase.tokens_bytes, "table": at["table"], "x": hidden + i * phase.step},
+            )
+            for i in range(embed)
+        ]
+        looped = self.orchestration is Orchestration.HARDWARE and names.loops
+        middle = self.layers(phase, sequence, number, looped=looped)
+        if row is None:
+            return [*begin, *middle]
         weights = {name: at[name] for name in ("final_norm", "head", "table")}
-        x = hidden + self.config.layers * phase.step + row * phase.row_bytes
-        end = Launch(names.head, {"x": x, "tokens": tokens, "embedded": hidden, **weights})
-        return [*([begin] if embed else []), *middle, *([end] if answer else [])]
+        x = hidden + phase.hidden(self.config.layers - 1) + row * phase.row_bytes
+        embedded = at["decode.hidden"] + sequence * self.compiled.decode.row_bytes
+        return [*begin, *middle, Launch(names.head, {"x": x, "tokens": tokens, "embedded": embedded, **weights})]
 
     def set_positions(self, phase: Phase, positions: Array) -> None:
         """Of the rows of the next pass."""
         self._write(f"{phase.name}.positions", image.positions(phase.layer, positions))
 
-    def layers(self, phase: Phase, sequence: int = 0, *, looped: bool) -> list[Launch]:
-        """All layers, in one launch or one by one."""
-        x = self.memory.addresses[f"{phase.name}.hidden"]
+    def layers(self, phase: Phase, sequence: int = 0, number: int = 0, *, looped: bool) -> list[Launch]:
+        """All layers on input ``number``, in one launch or one by one."""
+        hidden = self.memory.addresses[f"{phase.name}.hidden"]
         name = phase.programs.layers if looped else phase.programs.layer
+        count = self.config.layers
+        states = [hidden + number * phase.step, *(hidden + phase.hidden(layer) for layer in range(count))]
         return [
-            Launch(name, {"x": x + i * phase.step, "y": x + (i + 1) * phase.step, **self._layer(phase, i, sequence)})
-            for i in range(1 if looped else self.config.layers)
+            Launch(name, {"x": states[i], "y": states[i + 1], **self._layer(phase, i, sequence)})
+            for i in range(1 if looped else count)
         ]
 
     # --- passes ---
 
-    def _prefill(self, sequence: int, prompt: Sequence[int], then: str) -> int:
-        """Runs a prompt; returns the token that follows. ``then``: the program that comes next."""
-        phase = self.compiled.prefill
-        rows, apart = self.compiled.sizes.prompt, phase.head.shape.rows
-        last = (len(prompt) - 1) % rows
+    def _passes(self, sequence: int, prompt: Sequence[int]) -> Iterator[Pass]:
+        """Of prefill."""
+        rows = self.compiled.sizes.prompt
         for start in range(0, len(prompt), rows):
             tokens = tuple(prompt[start : start + rows])
-            ends = start + rows >= len(prompt)
             positions = tuple(range(start, start + len(tokens)))
-            step = Pass("prefill", (sequence,) * len(tokens), tokens, positions)
+            yield Pass("prefill", (sequence,) * len(tokens), tokens, positions)
+
+    def _prefill(self, step: Pass, number: int, steps: Sequence[Pass], then: str) -> None:
+        """Runs pass ``number`` of ``steps``; the first embeds for all. The last of a prompt finds its next token.
+        ``then``: the program that comes after all of them."""
+        phase, sequence = self.compiled.prefill, step.sequences[0]
+        apart, last = phase.head.shape.rows, len(step.tokens) - 1
+        final = number == len(steps) - 1
+        ends = final or steps[number + 1].sequences[0] != sequence
+        row = last // apart * apart if ends else None
+        schedule = self.schedule(phase, sequence, number, embed=0 if number else len(steps), row=row)
+        self.set_positions(phase, np.array(step.positions))
+        self._run(step, schedule, rows=range(len(step.tokens)), then=then if final else phase.programs.layers)
+        if ends:
+            self._newest[sequence] = self._tokens(phase)[last % apart]
+            self._tell(step, {sequence: self._newest[sequence]})
+
+    def _write_tokens(self, phase: Phase, inputs: Sequence[Sequence[int]]) -> None:
+        """Of the rows of every input, and something that can be looked up for those that are padded."""
+        for number, tokens in enumerate(inputs):
             padded = [*tokens, *[0] * (phase.layer.padded_rows - len(tokens))]
-            self._write("prefill.tokens", image.words(self.device.params, padded))
-            self.set_positions(phase, np.array(positions))
-            schedule = self.schedule(phase, sequence, last // apart * apart, answer=ends)
-            self._run(step, schedule, rows=range(len(tokens)), then=then if ends else phase.programs.embedding)
-        token = self._tokens(phase)[last % apart]
-        self._tell(step, {sequence: token})
-        return token
+            self._write(f"{phase.name}.tokens", image.words(self.device.params, padded), number * phase.tokens_bytes)
 
     def _run(self, step: Pass, schedule: Sequence[Launch], rows: Sequence[int], then: str) -> None:
         """A pass; the observer sees ``rows`` of hidden state after every layer. ``then``: the next pass's program."""
@@ -253,7 +280,7 @@ class LanguageModel:
                 return
             self.observer.launch(step, schedule[number])
             for layer in range(ends[number - 1] if number else 0, ends[number]):
-                self.observer.layer(step, layer, self._hidden(phase, layer + 1)[list(rows)])
+                self.observer.layer(step, layer, self._hidden(phase, layer)[list(rows)])
 
         if self.orchestration is Orchestration.SOFTWARE:
             self.orchestrator.software(schedule, done)
@@ -308,9 +335,9 @@ class LanguageModel:
         return self.compiled.prefill if step.phase == self.compiled.prefill.name else self.compiled.decode
 
     def _hidden(self, phase: Phase, number: int) -> Array:
-        """Hidden state ``number`` (0: of the embedding), without padding columns."""
+        """What layer ``number`` left, without padding columns."""
         layout = phase.layer
-        address = self.memory.addresses[f"{phase.name}.hidden"] + number * phase.step
+        address = self.memory.addresses[f"{phase.name}.hidden"] + phase.hidden(number)
         data = self.device.read(address, layout.regions["y"].bytes)
         rows: Array = data.view(bfloat16).reshape(layout.padded_rows, -1)
         return rows[:, : self.config.hidden]

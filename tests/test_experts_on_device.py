@@ -174,5 +174,5 @@ def test_a_shape_that_takes_over_the_machine_loads_its_program_whatever_it_had_r
     decode = on_device.compiled.decode
     on_device.orchestrator.load(decode.programs.layer)
     on_device.orchestrator.forget()
-    commands, _ = on_device.orchestrator.lower(on_device.schedule(decode, embed=False))
+    commands, _ = on_device.orchestrator.lower(on_device.schedule(decode, embed=0))
     assert Opcode(commands[0][0] & 0xFF) is Opcode.LOAD

@@ -222,9 +222,9 @@ def test_the_demo_model_answers_bit_for_bit(
     assert reference.tokens == 2 + 2 * 3 + 1
     if orchestration is Orchestration.HARDWARE:
         assert machine.opcodes == [Opcode.LIST] * (2 + 4)
-    else:  # two prompts and the first decode begin with the embedding
-        assert machine.opcodes.count(Opcode.EXECUTE) == (2 + 4) * (model.config.layers + 1) + 3
-        assert machine.opcodes.count(Opcode.LOAD) == 2 * 3 + 3 + 3 * 2
+    else:  # both prompts are embedded first, and their heads embed for decode
+        assert machine.opcodes.count(Opcode.EXECUTE) == (2 + 4) * (model.config.layers + 1) + 2
+        assert machine.opcodes.count(Opcode.LOAD) == 1 + (2 + 4) * 2
 
 
 def test_prompts_of_any_length_go_through_an_awkward_model(rng: np.random.Generator) -> None:
@@ -239,7 +239,7 @@ def test_prompts_of_any_length_go_through_an_awkward_model(rng: np.random.Genera
         observer=reference,
     )
     prefill, hidden = on_device.compiled.prefill, on_device.memory.needs["prefill.hidden"]
-    last = awkward.config.layers * prefill.step + 4 * prefill.row_bytes
+    last = prefill.hidden(awkward.config.layers - 1) + 4 * prefill.row_bytes
     assert last + prefill.head.regions["x"].bytes <= hidden.bytes, "the head would look beyond"
     for lengths in ((12, 1, 7), (5, 10)):
         prompts = [rng.integers(0, 43, length).tolist() for length in lengths]
@@ -278,8 +278,20 @@ def test_a_list_loads_the_next_program_while_the_present_one_runs(idle: Language
     assert [opcode(each).name for each in commands] == ["LOAD", "ARGUMENTS", "EXECUTE", *after_embedding, "WAIT"]
     executes = [words for words in commands if opcode(words) is Opcode.EXECUTE]
     assert [unpack(COMMANDS[Opcode.EXECUTE], words[:1]).keep for words in executes] == [1, 1, 1]
-    again, _ = idle.orchestrator.lower(idle.schedule(phase, embed=False))
+    again, _ = idle.orchestrator.lower(idle.schedule(phase, embed=0))
     assert [opcode(each).name for each in again] == ["EXECUTE", "WAIT", "EXECUTE", "WAIT"]
+
+
+@pytest.mark.parametrize("decodes", [True, False])
+def test_the_program_after_prefill_is_loaded_behind_its_last_launch(idle: LanguageModel, *, decodes: bool) -> None:
+    """All prompts are embedded before the first of them; decode begins with its layers, another prefill with the
+    embedding."""
+    idle.prefill([[1, 2, 3], [4]], decodes=decodes)
+    phase, embed = (idle.compiled.decode, 0) if decodes else (idle.compiled.prefill, 2)
+    schedule = idle.schedule(phase, embed=embed)
+    assert [launch.program for launch in schedule[:embed]] == [phase.programs.embedding] * embed
+    commands, _ = idle.orchestrator.lower(schedule)
+    assert [opcode(each).name for each in commands[:3]] == ["ARGUMENTS", "EXECUTE", "LOAD" if decodes else "ARGUMENTS"]
 
 
 def test_the_next_layer_is_told_only_what_changes(model: Model, compiled: CompiledModel) -> None:

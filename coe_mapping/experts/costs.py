@@ -12,8 +12,8 @@ from hdl.host.format import WORD_BYTES
 
 @dataclass(frozen=True)
 class PromptCycles:
-    """Cycles of a pass of prefill, which takes so many ``rows`` of a prompt, of the first pass of decode, which begins
-    with the embedding, and of each other pass."""
+    """Cycles of a pass of prefill, which takes so many ``rows`` of a prompt, of the first pass of decode, which follows
+    it, and of each other pass."""
 
     rows: int
     prefill: float
@@ -42,15 +42,18 @@ def prompt_cycles(compiled: CompiledModel, layers: int) -> PromptCycles:
         for name, count in arguments.items()
     }
 
-    def cycles(phase: Phase, then: str, *, embeds: bool) -> float:
+    def cycles(phase: Phase, before: str | None, then: str, *, embeds: bool) -> float:
         first, layer, middle, last = phase.programs
         names = [*([first] if embeds else []), *([middle] if phase.programs.loops else [layer] * layers), last]
         commands = len(names) * timing.command + params.host.launch_latency
-        return list_cycles(None if embeds else last, [*names, then], kernels, again, afresh) + commands
+        return list_cycles(before, [*names, then], kernels, again, afresh) + commands
 
-    start, middle = compiled.prefill.programs.embedding, compiled.decode.programs.layers
-    prefill = afresh[start] + cycles(compiled.prefill, compiled.decode.programs.embedding, embeds=True)
-    first, decode = (cycles(compiled.decode, middle, embeds=embeds) for embeds in (True, False))
+    begin, turns = compiled.prefill.programs, compiled.decode.programs
+    embedded = compiled.prefill.head.shape.embeds
+    then = turns.layers if embedded else turns.embedding
+    prefill = afresh[begin.embedding] + cycles(compiled.prefill, None, then, embeds=True)
+    first = cycles(compiled.decode, begin.head, turns.layers, embeds=not embedded)
+    decode = cycles(compiled.decode, turns.head, turns.layers, embeds=False)
     return PromptCycles(compiled.sizes.prompt, prefill, first, decode)
 
 

@@ -1,5 +1,5 @@
 """The head as a kernel: final norm, vocabulary projection in FP32, the index of each row's greatest logit; and, where
-tokens are fed back, the embedding of that token.
+tokens are fed to decode, the embedding of that token.
 
 ::
 
