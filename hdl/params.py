@@ -386,7 +386,7 @@ DEMO = RDUParams(
     RDNParams(),
     AGCUParams(),
     MemoryParams(
-        hbm=TierParams(channels=4, capacity=1 << 22),
+        hbm=TierParams(channels=4, capacity=1 << 25),
         ddr=TierParams(channels=1, capacity=1 << 27, beats=(4, 9), latency=60),
     ),
     rows=3,
