@@ -51,6 +51,10 @@ class Machine(Protocol):
         """The first status words of a unit."""
         ...
 
+    def copying(self) -> bool:
+        """Whether the tier DMA has something to do."""
+        ...
+
     @property
     def cycles(self) -> int:
         """Since the machine was made; 0 where time has no meaning."""
@@ -175,6 +179,10 @@ class GoldenMachine:
     def status(self, unit: int, count: int) -> list[int]:
         """The golden model has no counters."""
         return [0] * count
+
+    def copying(self) -> bool:
+        """A copy takes no time."""
+        return False
 
     def _execute(self, tiles: int) -> Error | None:
         committed, slots = self._sequencer.committed, self._machine.slots

@@ -377,6 +377,16 @@ def test_the_router_comes_first_and_no_expert_is_copied_before_it_is_known() -> 
     assert [served.start for served in outcome.served] == [18, 21]
 
 
+@pytest.mark.parametrize(("overlap", "starts"), [(True, [14, 24]), (False, [18, 31])])
+def test_where_prompts_are_read_one_by_one_a_copy_hides_behind_the_router_if_copies_overlap(
+    overlap: bool, starts: list[int]
+) -> None:
+    """Two experts, 10 cycles to copy; the router knows the first at 4 and the second at 8; the first runs 3 cycles."""
+    machine = runtime([10, 10], Strategy("next", ahead=2, overlap=overlap), hbm=20)
+    outcome = simulate(machine, prompts([0, 1], cycles=3.0), Link(1.0), router=4.0, together=False)
+    assert [served.start for served in outcome.served] == starts
+
+
 def test_host_links_are_slower_by_the_ratio_and_faster_by_their_number() -> None:
     dma, size = tier_dma(DEMO), 230_272
     assert dma.bandwidth == pytest.approx(16 * 4 / 9)

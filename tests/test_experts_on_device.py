@@ -8,7 +8,7 @@ import pytest
 
 from coe_mapping.compiled_model import Sizes, compile_model
 from coe_mapping.device import Device, DeviceError, GoldenMachine
-from coe_mapping.experts import Composition, Member, Strategy, read_composition
+from coe_mapping.experts import Composition, Member, Order, Strategy, read_composition
 from coe_mapping.experts.composition import MANIFEST
 from coe_mapping.experts.image import image_layout
 from coe_mapping.experts.on_device import ROUTER, Answer, CompositionDevice
@@ -41,11 +41,44 @@ class Recorder(GoldenMachine):
         return super().execute(commands)
 
 
-def on_device(experts: Mapping[str, Model], router: Model, room: int) -> CompositionDevice:
+class Timed(Recorder):
+    """One in which a list takes 10 cycles, and a copy ``copy`` beside whatever else is done; both from when they are
+    given."""
+
+    def __init__(self, copy: int) -> None:
+        super().__init__()
+        self.copy, self.time, self.copied_at = copy, 0, 0
+
+    @property
+    def cycles(self) -> int:
+        return self.time
+
+    def copying(self) -> bool:
+        return self.time < self.copied_at
+
+    def execute(self, commands: Sequence[Sequence[int]]) -> Error | None:
+        for words in commands:
+            match Opcode(words[0] & 0xFF):
+                case Opcode.LIST:
+                    self.time += 10
+                case Opcode.DMA:
+                    self.copied_at = max(self.time, self.copied_at) + self.copy
+                case Opcode.WAIT_DMA:
+                    self.time = max(self.time, self.copied_at)
+        return super().execute(commands)
+
+
+def on_device(
+    experts: Mapping[str, Model],
+    router: Model,
+    room: int,
+    strategy: Strategy = AHEAD,
+    machine: Recorder | None = None,
+) -> CompositionDevice:
     """A composition of small models."""
     members = {name: Member(name, name[0], name, model) for name, model in experts.items()}
     composition = Composition(router, TOKENIZER, members, {})
-    return CompositionDevice(Device(Recorder(), SCRATCH), composition, SMALL, AHEAD, room)
+    return CompositionDevice(Device(machine or Recorder(), SCRATCH), composition, SMALL, strategy, room)
 
 
 def opcodes(composition: CompositionDevice) -> list[Opcode]:
@@ -108,6 +141,24 @@ def test_the_next_expert_is_copied_while_the_present_one_runs(small: Composition
     assert seen.count(Opcode.DMA) == seen.count(Opcode.WAIT_DMA) == 2
     assert [a.text for a in answers] == [
         expected(small, name, prompt, 2) for name, prompt in (("one", "1="), ("two", "2="), ("one", "3="))
+    ]
+
+
+def test_whoever_is_there_runs_on_while_a_copy_takes_longer_than_a_prompt(
+    rng: np.random.Generator, small_bytes: int
+) -> None:
+    """Three prompts of 10 cycles for the first expert; the copy of the second, begun with them, takes 35."""
+    models = {name: small_models.model(rng, **SHAPE) for name in ("one", "two")}
+    strategy = Strategy("resident", Order.RESIDENT, ahead=4, overlap=True)
+    composition = on_device(models, small_models.model(rng, **SHAPE), 3 * small_bytes, strategy, Timed(copy=35))
+    answers = list(composition.serve([f"{n}=" for n in range(4)], ["one", "one", "two", "one"], 1))
+    assert [(a.prompt, a.hit) for a in answers] == [(0, False), (1, True), (3, True), (2, False)]
+    spans = [(s.kind, s.expert, s.prompt, s.end - s.start) for s in composition.spans]
+    assert [span for span in spans if span[3]] == [
+        ("wait", "one", None, 35),
+        *(("prefill", "one", prompt, 10) for prompt in (0, 1, 3)),
+        ("wait", "two", None, 5),
+        ("prefill", "two", 2, 10),
     ]
 
 

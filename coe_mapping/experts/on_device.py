@@ -16,7 +16,6 @@ launch is given the addresses of its own expert, and each AGCU may touch the seg
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from coe_mapping.commands import command
@@ -26,7 +25,7 @@ from coe_mapping.experts.composition import Composition, CompositionError
 from coe_mapping.experts.image import ImageLayout, expert_image, image_checksum, image_layout
 from coe_mapping.experts.residency import Expert, Region
 from coe_mapping.experts.runtime import Copy, Runtime, Transfer
-from coe_mapping.experts.scheduler import Strategy
+from coe_mapping.experts.scheduler import Request, Strategy
 from coe_mapping.language_model import LanguageModel, Observer
 from coe_mapping.memory_plan import MemoryPlan, Need, granule_bytes, plan
 from coe_mapping.models.model import Model, ModelConfig
@@ -45,6 +44,7 @@ class Answer:
     Attributes:
         expert: that answered; None: the prompt was refused, and ``refused`` says why.
         hit: the expert was in HBM already.
+        tokens: of the text.
     """
 
     prompt: int
@@ -52,17 +52,38 @@ class Answer:
     text: str = ""
     hit: bool = False
     refused: str = ""
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Span:
-    """What the machine did for a while: ``router`` or ``run``, or ``wait`` for the copy of an expert with nothing to
-    run. Cycles of the machine."""
+    """What the machine did for a while, in its cycles: ``router``, ``prefill`` or ``decode`` for a ``prompt``, or
+    ``wait`` for the copy of an expert with nothing to run."""
 
     kind: str
     expert: str
     start: int
     end: int
+    prompt: int | None = None
+
+
+class Watcher:
+    """Is told what a composition does, as it happens; this one does not care."""
+
+    def routed(self, prompt: int, expert: str) -> None:
+        """The router has picked."""
+
+    def copying(self, copy: Copy) -> None:
+        """The tier DMA has been given a copy."""
+
+    def copied(self, copy: Copy) -> None:
+        """The copy has arrived, and nothing runs."""
+
+    def begins(self, prompt: int, expert: str, hit: bool) -> None:
+        """A prompt is next."""
+
+    def wrote(self, prompt: int, text: str) -> None:
+        """The answer so far."""
 
 
 class CompositionDevice:
@@ -73,6 +94,7 @@ class CompositionDevice:
         sizes: of the kernels; prompts run one by one, so a batch of 1 is enough.
         experts_bytes: of HBM, for the router and the experts that are there at a time.
         observers: by name of an expert, or ``ROUTER``: sees every layer of every pass of it.
+        watcher: may be exchanged between prompts.
 
     Attributes:
         runtime: its decisions; ``runtime.refused`` has a sentence for each expert that cannot be used.
@@ -91,8 +113,10 @@ class CompositionDevice:
         experts_bytes: int,
         *,
         observers: Mapping[str, Observer] | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.device, self.composition, self.sizes, self.observers = device, composition, sizes, observers or {}
+        self.watcher = watcher or Watcher()
         self.models: dict[str, Model] = {ROUTER: composition.router}
         self.models |= {name: member.model for name, member in composition.experts.items()}
         self.compiled: dict[ModelConfig, CompiledModel] = {}
@@ -103,6 +127,8 @@ class CompositionDevice:
         self.experts_bytes, self.shared = experts_bytes, self._plan(experts_bytes)
         self.running = {config: self._language_model(config) for config in self.compiled}
         self._last: LanguageModel | None = None
+        self._since = 0  # where the next span begins
+        self._fetched: set[str] = set()  # experts whose copies no prompt has had yet
         self.begin(strategy)
 
     # --- use ---
@@ -118,20 +144,25 @@ class CompositionDevice:
 
         If the strategy lets copies overlap, the first begins as soon as the router has read the first prompt.
         """
+        self._start()
         for number, prompt in enumerate(prompts):
             if refused := self._unfit(number, prompt, limit):
                 yield Answer(number, None, refused=refused)
                 continue
-            with self._span("router", ROUTER):
-                letter = self.generate(ROUTER, prompt, 1)
+            letter = self.generate(ROUTER, prompt, 1)
+            self._did("router", ROUTER, number)
             member = self.composition.named(letter)
-            yield from self._submit(number, letter if member is None else member.name)
+            expert = letter if member is None else member.name
+            self.watcher.routed(number, expert)
+            yield from self._submit(number, expert)
             if self.runtime.strategy.overlap:
+                yield from self._arrivals(wait=False)
                 self._begin_copy()
         yield from self._serve(prompts, limit)
 
     def serve(self, prompts: Sequence[str], experts: Sequence[str], limit: int) -> Iterator[Answer]:
         """The same for prompts whose experts are known."""
+        self._start()
         for number, (prompt, expert) in enumerate(zip(prompts, experts, strict=True)):
             if refused := self._unfit(number, prompt, limit):
                 yield Answer(number, None, refused=refused)
@@ -141,6 +172,10 @@ class CompositionDevice:
 
     def generate(self, name: str, prompt: str, limit: int) -> str:
         """The text that a resident expert, or the router, makes of a prompt."""
+        return self.composition.tokenizer.decode(list(self._tokens(name, prompt, limit)))
+
+    def _tokens(self, name: str, prompt: str, limit: int) -> Iterator[int]:
+        """The same, token by token."""
         model, tokenizer = self.models[name], self.composition.tokenizer
         on_device = self.running[model.config]
         if on_device is not self._last:
@@ -148,14 +183,18 @@ class CompositionDevice:
             self._last = on_device
         on_device.memory = self._memory(model.config, self.runtime.residency.block(name).base)
         on_device.observer = self.observers.get(name)
-        tokens = on_device.generate([tokenizer.encode(prompt)], limit, tokenizer.stops)
-        return tokenizer.decode([token for _, token in tokens])
+        for _, token in on_device.generate([tokenizer.encode(prompt)], limit, tokenizer.stops):
+            yield token
 
-    @contextmanager
-    def _span(self, kind: str, expert: str) -> Iterator[None]:
-        start = self.device.machine.cycles
-        yield
-        self.spans.append(Span(kind, expert, start, self.device.machine.cycles))
+    def _start(self) -> None:
+        """Of a batch of prompts."""
+        self._since = self.device.machine.cycles
+        self._fetched.clear()
+
+    def _did(self, kind: str, expert: str, prompt: int | None = None) -> None:
+        """What the machine has done since the last span."""
+        start, self._since = self._since, self.device.machine.cycles
+        self.spans.append(Span(kind, expert, start, self._since, prompt))
 
     # --- prompts ---
 
@@ -180,36 +219,51 @@ class CompositionDevice:
 
     def _serve(self, prompts: Sequence[str], limit: int) -> Iterator[Answer]:
         """Does what the runtime says, until nobody waits."""
-        fetched: set[str] = set()
         while self.runtime.scheduler.waiting:
             request = self.runtime.start()
             self._begin_copy()
-            copy = self.runtime.copying
-            assert request is not None or copy is not None, "prompts wait, and nothing happens any more"
+            assert request is not None or self.runtime.copying is not None, "prompts wait, and nothing happens any more"
             if request is not None:
-                with self._span("run", request.expert):
-                    text = self.generate(request.expert, prompts[request.number], limit)
-                self.runtime.finish()
-                yield Answer(request.number, request.expert, text, hit=request.expert not in fetched)
-                fetched.discard(request.expert)
-            if copy is not None:
-                fetched.add(copy.expert.name)
-                with self._span("wait", copy.expert.name):
-                    sound = self._arrived(copy)
-                for refused in self.runtime.copied(sound=sound):
-                    yield Answer(refused.number, None, refused=self.runtime.refused[copy.expert.name])
+                hit = request.expert not in self._fetched
+                self._fetched.discard(request.expert)
+                self.watcher.begins(request.number, request.expert, hit)
+                yield replace(self._run(request, prompts[request.number], limit), hit=hit)
+            yield from self._arrivals(wait=request is None)
+
+    def _run(self, request: Request, prompt: str, limit: int) -> Answer:
+        """The expert answers; the first token comes of prefill, the others of decode."""
+        tokens: list[int] = []
+        text = ""
+        for token in self._tokens(request.expert, prompt, limit):
+            if not tokens:
+                self._did("prefill", request.expert, request.number)
+            tokens.append(token)
+            text = self.composition.tokenizer.decode(tokens)
+            self.watcher.wrote(request.number, text)
+        self._did("decode" if tokens else "prefill", request.expert, request.number)
+        self.runtime.finish()
+        return Answer(request.number, request.expert, text, tokens=len(tokens))
 
     # --- experts ---
 
     def _begin_copy(self) -> None:
         """Hands the next copy, if one is wanted, to the tier DMA, which works while the machine runs."""
         if (copy := self.runtime.copy()) is not None:
-            self.device.run([_dma(transfer) for transfer in (*copy.back, copy.fetch)])
+            self.device.run([copy_command(transfer) for transfer in (*copy.back, copy.fetch)])
+            self.watcher.copying(copy)
 
-    def _arrived(self, copy: Copy) -> bool:
-        """Waits for a copy; whether the bytes in HBM have the expert's checksum."""
+    def _arrivals(self, *, wait: bool) -> Iterator[Answer]:
+        """Takes note of the copy under way if it has arrived, or waits for it; answers of prompts that it dooms."""
+        copy = self.runtime.copying
+        if copy is None or (self.device.machine.copying() and not wait):
+            return
+        name = copy.expert.name
         self.device.run([command(Opcode.WAIT_DMA)])
-        return self._sound(copy.expert.name, copy.fetch.destination)
+        self._did("wait", name)
+        self.watcher.copied(copy)
+        self._fetched.add(name)
+        for refused in self.runtime.copied(sound=self._sound(name, copy.fetch.destination)):
+            yield Answer(refused.number, None, refused=self.runtime.refused[name])
 
     def _sound(self, name: str, address: int) -> bool:
         return image_checksum(self.device.read(address, self.runtime.experts[name].bytes)) == self.checksums[name]
@@ -225,7 +279,7 @@ class CompositionDevice:
         """The router is pinned, so it is in HBM before the first prompt."""
         block = self.runtime.residency.block(ROUTER)
         transfer = Transfer(self.runtime.homes.addresses[ROUTER], block.base, block.bytes)
-        self.device.run([_dma(transfer), command(Opcode.WAIT_DMA)])
+        self.device.run([copy_command(transfer), command(Opcode.WAIT_DMA)])
         if not self._sound(ROUTER, block.base):
             raise CompositionError("the router was damaged on its way to HBM: start again")
 
@@ -270,8 +324,8 @@ class CompositionDevice:
         return MemoryPlan(regions, fixed | moved, self.shared.used)
 
 
-def _dma(transfer: Transfer) -> list[int]:
-    """One row of so many bytes, at full speed."""
+def copy_command(transfer: Transfer) -> list[int]:
+    """For the tier DMA: one row of so many bytes, at full speed."""
     descriptor = {
         "source": transfer.source,
         "destination": transfer.destination,

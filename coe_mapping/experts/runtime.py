@@ -29,11 +29,12 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Copy:
-    """An expert on its way from DDR to HBM; before it, ``back``, what runs have changed of those it evicts."""
+    """An expert on its way from DDR to HBM; before it, ``back``, what runs have changed of those it ``evicts``."""
 
     expert: Expert
     fetch: Transfer
     back: tuple[Transfer, ...]
+    evicts: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -170,7 +171,8 @@ class Runtime:
             return None
         back = tuple(self._back(self.experts[victim]) for victim in window.victims if self.experts[victim].mutable)
         self.residency.place(expert, window)
-        self.copying = Copy(expert, Transfer(self.homes.addresses[name], window.address, expert.bytes), back)
+        fetch = Transfer(self.homes.addresses[name], window.address, expert.bytes)
+        self.copying = Copy(expert, fetch, back, window.victims)
         return self.copying
 
     def _back(self, victim: Expert) -> Transfer:

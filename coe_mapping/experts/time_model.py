@@ -130,6 +130,7 @@ def simulate(
     link: Link,
     *,
     router: float = 0.0,
+    together: bool = True,
     corrupt: Collection[str] = frozenset(),
 ) -> Outcome:
     """Serves a trace.
@@ -137,21 +138,30 @@ def simulate(
     Args:
         runtime: fresh.
         router: cycles that the machine takes to find the expert of a prompt. It does so before it runs another one, for
-            all prompts that have come.
+            all prompts that have come; meanwhile an expert is copied only if copies overlap.
+        together: it reads all of them at once, so that no expert is known before all are.
         corrupt: experts whose checksum turns out to be wrong when they are copied.
     """
-    return _Simulation(runtime, trace, link, router, corrupt).run()
+    return _Simulation(runtime, trace, link, router, together, corrupt).run()
 
 
 class _Simulation:
     """Events in order of time; at each moment first all that ends, then all that can begin."""
 
     def __init__(
-        self, runtime: Runtime, trace: Sequence[Prompt], link: Link, router: float, corrupt: Collection[str]
+        self,
+        runtime: Runtime,
+        trace: Sequence[Prompt],
+        link: Link,
+        router: float,
+        together: bool,
+        corrupt: Collection[str],
     ) -> None:
         self.runtime, self.trace, self.link, self.router, self.corrupt = runtime, trace, link, router, corrupt
+        self.together = together
         self.now = 0.0
         self.busy = False  # the machine
+        self.routing = False
         self.unrouted: list[int] = []  # prompts that have come and have no expert yet
         self.stall = 0.0  # of the machine, since it began a prompt
         self.fetched: dict[str, float] = {}  # cycles of copies that no prompt has had yet
@@ -182,6 +192,8 @@ class _Simulation:
             self._route()
         if not self.busy and (request := self.runtime.start()) is not None:
             self._run(request)
+        if self.routing and not self.runtime.strategy.overlap:
+            return
         if (copy := self.runtime.copy()) is not None:
             self._at(self.now + self.link.cycles(copy.bytes), partial(self._copied, copy))
 
@@ -189,15 +201,16 @@ class _Simulation:
         self.unrouted.append(number)
 
     def _route(self) -> None:
-        numbers, self.unrouted = self.unrouted, []
+        count = len(self.unrouted) if self.together or not self.router else 1
+        numbers, self.unrouted = self.unrouted[:count], self.unrouted[count:]
         if self.router:
-            self.busy = True
-            self._at(self.now + self.router * len(numbers), partial(self._routed, numbers))
+            self.busy = self.routing = True
+            self._at(self.now + self.router * count, partial(self._routed, numbers))
         else:
             self._routed(numbers)
 
     def _routed(self, numbers: Sequence[int]) -> None:
-        self.busy = False
+        self.busy, self.routing = False, bool(self.unrouted)
         for number in numbers:
             try:
                 self.runtime.submit(number, self.trace[number].expert)
