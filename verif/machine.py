@@ -103,6 +103,18 @@ class RTLMachine:
     def status(self, unit: int, count: int) -> list[int]:
         return [self.peek(unit, 128 + i) for i in range(count)]
 
+    def copying(self) -> bool:
+        return self.registers.fields("STATUS")["copies"] > 0
+
+    def counter(self, block: int, word: int) -> int:
+        """Of the memory system (``hdl.memory.system.counter_blocks``)."""
+        self.registers.set("COUNTER", word=word, block=block)
+        return self.registers.read("COUNTER_VALUE")
+
+    def count_always(self) -> None:
+        """Cycles count from now on while the machine is idle, too."""
+        self.registers.set("CONTROL", count=1)
+
     def peek(self, unit: int, address: int) -> int:
         """A word of a unit over the configuration bus."""
         self.registers.set("PEEK", unit=unit, address=address)

@@ -75,8 +75,4 @@ def _counted(machine: RTLMachine) -> list[int]:
 def _hbm(machine: RTLMachine, word: ChannelCounter) -> list[int]:
     """A counter of every channel."""
     blocks = [b for b, name in enumerate(counter_blocks(machine.params)) if name.startswith("hbm")]
-    values = []
-    for block in blocks:
-        machine.registers.set("COUNTER", word=word, block=block)
-        values.append(machine.registers.read("COUNTER_VALUE"))
-    return values
+    return [machine.counter(block, word) for block in blocks]

@@ -34,7 +34,8 @@ def _prompts(number: int) -> Result:
     examples = [held_out(task(member.task), SHARDS)[number] for member in experts.values()]
     strategies = (LOOK_AHEAD.name, IN_ORDER.name) if number == 0 else (LOOK_AHEAD.name,)
     limit = max(len(example.answer) for example in examples) + 1
-    ran = on_board(DEMO.name, Job([e.prompt for e in examples], limit, list(experts), ROOM, strategies))
+    prompts, truths = [e.prompt for e in examples], [e.answer for e in examples]
+    ran = on_board(DEMO.name, Job(prompts, truths, limit, list(experts), ROOM, strategies))
     for mismatch in (m for each in ran for m in each.mismatches):
         print(mismatch, file=sys.stderr)
     counted = {"prompts": len(examples), "right": ran[0].right, "mismatches": sum(len(r.mismatches) for r in ran)}
