@@ -31,6 +31,7 @@ from golden_model.operators import ContractArithmetic
 from hdl.params import DEMO
 from scripts.bench_mapping import Found
 from verif import figures
+from verif.expert_copy import copy_cycles
 from verif.sources import ROOT
 
 PLACES = 38
@@ -195,7 +196,7 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def experts() -> Iterator[Found]:
-    """Traces, then the accuracy of the composition; records figures."""
+    """Traces, copies on RTL, then the accuracy of the composition; records figures."""
     machines = (demo(), paper())
     cases = [(machine, count, load) for machine in machines for count in COUNTS for load in (0.0, LOAD)]
     lines = [line for case in track(cases, "traces") for line in compare(*case)]
@@ -211,7 +212,19 @@ def experts() -> Iterator[Found]:
     figures.record("lookahead_speedup", round(found.speedup, 3))
     how = f"{COUNTS[0]} experts, {PROMPTS:,} prompts at once, sizes and cycles of demo by the bandwidth model"
     yield Found("look-ahead over in-order LRU", f"{found.speedup:.2f} times", how)
+    yield from switching(max(kind.bytes for kind in machines[0].kinds))
     yield from accuracy()
+
+
+def switching(size: int) -> Iterator[Found]:
+    """A copy of an expert on RTL, from DDR and over host links."""
+    cycles = {ratio: copy_cycles(DEMO, size, ratio) for ratio in track((1.0, *RATIOS), "copies on RTL")}
+    yield Found("copy of an expert, RTL", f"{cycles[1.0]:,} cycles", f"demo socket, {size:,} bytes from DDR to HBM")
+    for ratio in RATIOS:
+        speedup = cycles[ratio] / cycles[1.0]
+        figures.record(f"switch_speedup_at_{int(ratio)}", round(speedup, 2))
+        how = f"second tier with 1/{ratio:g} of DDR's bandwidth: {cycles[ratio]:,} cycles"
+        yield Found(f"switching over a host link, 1/{ratio:g} of DDR", f"{speedup:.2f} times", how)
 
 
 def accuracy() -> Iterator[Found]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -192,20 +193,22 @@ def failures(experts: Mapping[str, Any]) -> Iterator[str]:
 
 def show(console: Console, experts: Mapping[str, Any]) -> None:
     """The tables at the end."""
-    heads = ("prompt", "expert", "in HBM", "answer", "", "router", "waited", "prefill", "decode", "done at")
-    table = Table(*heads, title="router and experts, cycles")
+    columns = ("prompt", "expert", "HBM", "answer", "", "router", "wait", "prefill", "decode")
+    table = Table(*columns, title="router and experts, cycles", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for prompt in experts["prompts"]:
-        cycles = (*(f"{prompt['cycles'][kind]:,}" for kind in KINDS), f"{prompt['end']:,}")
+        cycles = [f"{prompt['cycles'][kind]:,}" for kind in KINDS]
         how = "hit" if prompt["hit"] else "copied"
         verdict = "right" if prompt["correct"] else "wrong"
         table.add_row(Text(prompt["prompt"]), prompt["expert"], how, Text(prompt["text"]), verdict, *cycles)
     console.print(table)
-    table = Table("way", "cycles", "", "switching", "waited for", "hit rate", title="switching, against other ways")
+    heads = ("way; all but the first computed", "cycles", "", "copies", "waited", "hits")
+    table = Table(
+        *heads, title="the same prompts in other ways", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     best = experts["measured"]["cycles"]
     for found in (experts["measured"], *experts["baselines"]):
-        kind = "measured" if found["how"] == "measured" else "computed"
         numbers = (f"{found['cycles']:,.0f}", f"{found['cycles'] / best:.2f}", f"{found['switching']:,.0f}")
-        table.add_row(f"{found['name']} ({kind})", *numbers, f"{found['waited']:,.0f}", f"{found['hit_rate']:.0%}")
+        table.add_row(found["name"], *numbers, f"{found['waited']:,.0f}", f"{found['hit_rate']:.0%}")
     console.print(table)
     switching = experts["switching"]
     console.print(

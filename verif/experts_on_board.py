@@ -72,7 +72,7 @@ class Ran:
         prompts: each with ``prompt``, ``expert``, ``hit``, ``text``, ``tokens``, ``truth``, ``correct``, ``refused``,
             ``cycles`` by what was done for it (:data:`KINDS`), and ``end``.
         spans: what the machine did, one by one: ``kind``, ``expert``, ``prompt``, ``start``, ``end``.
-        copies: of the tier DMA: ``expert``, ``evicts``, ``bytes``, ``start``, ``end``.
+        copies: of the tier DMA: ``expert``, ``evicts``, ``bytes``, ``to`` which address, ``start``, ``end``.
         alone: ``bytes`` and ``cycles`` of a copy of an expert with nothing beside it.
         sizes: bytes of router and experts.
         rows, tokens, mismatches: of hidden state and of text that were compared, and what differed.
@@ -228,7 +228,8 @@ class Watch(Watcher):
         start, before = self._began
         end = start + busy(self.machine) - before
         name = copy.expert.name
-        self.copies.append({"expert": name, "evicts": copy.evicts, "bytes": copy.bytes, "start": start, "end": end})
+        what = {"expert": name, "evicts": copy.evicts, "bytes": copy.bytes, "to": copy.fetch.destination}
+        self.copies.append(what | {"start": start, "end": end})
         tell("copied", expert=name, cycles=end - start)
 
     def begins(self, prompt: int, expert: str, hit: bool) -> None:

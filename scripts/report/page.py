@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.report import speedups, tables
+from scripts.report import experts, speedups, tables
 from scripts.report.data import Kernel, Result, result
 from scripts.report.floorplan import floorplan
 from scripts.report.latency import latency
 from scripts.report.markup import Markup, element, join, of
 from scripts.report.roofline import roofline
 from scripts.report.stalls import stalls
+from scripts.report.switching import switching
 from scripts.report.timeline import timeline
 
 STYLE = Path(__file__).with_name("style.css")
@@ -36,7 +37,7 @@ def page(source: Mapping[str, Any]) -> str:
     contents = element("nav", *(element("a", name, href=f"#{anchor(name)}") for name, _ in parts))
     body = element(
         "body",
-        element("header", element("h1", "A language model on the RTL of a socket"), tables.provenance(found)),
+        element("header", element("h1", title(found)), tables.provenance(found)),
         tables.headline(found),
         contents,
         *(element("section", element("h2", name), body, id=anchor(name)) for name, body in parts),
@@ -44,10 +45,19 @@ def page(source: Mapping[str, Any]) -> str:
     return "<!DOCTYPE html>\n" + element("html", head, body, lang="en-GB") + "\n"
 
 
+def title(found: Result) -> str:
+    with_experts = ", and experts that a router picks," if found.source.get("experts") else ""
+    return f"A language model{with_experts} on the RTL of a socket"
+
+
 def sections(found: Result) -> list[tuple[str, Markup]]:
     """Every section and its body, which is empty where there is nothing to say."""
+    composed = experts.experts(found.source)
     return [
         ("Answers", tables.answers(found)),
+        ("Experts", experts.answers(composed)),
+        ("Switches under execution", experts.timeline(composed)),
+        ("Switching", switching(composed)),
         ("Kernels", tables.kernels(found)),
         ("Speed-ups", join([speedups.parts(found, phase) for phase in found.phases])),
         ("Timeline", join([timeline(found, phase) for phase in found.phases])),

@@ -1,6 +1,7 @@
 """The parts of the page that are words and numbers: the figures at its top, the answers, the kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from scripts.report.data import KINDS, MODES, PHASES, Kernel, Result, ordered
 from scripts.report.markup import ABSENT, Markup, count, element, join, of, percent, storage, times
@@ -25,6 +26,8 @@ def headline(found: Result) -> Markup:
         kind = ("good" if good else "bad") if compared else None
         value = f"{sum(compared)} of {len(compared)}" if compared else "not compared"
         tiles.append(tile("answers right", value, "against the truth", kind))
+    if composed := source.get("experts"):
+        tiles += experts(composed)
     for key, what, note in (
         ("speedup_fused", "fused", "over unfused, one layer"),
         ("speedup_ho", "HO over SO", "hardware over software orchestration"),
@@ -36,6 +39,17 @@ def headline(found: Result) -> Markup:
         parts = ", ".join(f"{name} {float(seconds):.0f}" for name, seconds in wall.items())
         tiles.append(tile("wall time", f"{sum(map(float, wall.values())):.0f}\u202fs", f"{parts} (seconds)"))
     return element("div", *tiles, class_="tiles") if tiles else Markup()
+
+
+def experts(composed: Mapping[str, Any]) -> list[Markup]:
+    """The figures of the composition."""
+    right, asked, exact = composed["answers_correct"], len(composed["prompts"]), composed["bit_exact"]
+    note = "bit-exact" if exact else "NOT bit-exact"
+    hidden = composed["switching"]["hidden_share"]
+    return [
+        tile("experts' answers right", f"{right} of {asked}", note, "good" if exact and right == asked else "bad"),
+        tile("switching hidden", percent(hidden), "of the time of copies"),
+    ]
 
 
 def tile(name: str, value: str, note: str, kind: str | None = None) -> Markup:

@@ -1,6 +1,8 @@
 """A board under cocotb, and a job on it in plain blocking Python: ``job`` names a function, by its module."""
 
 import importlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -13,9 +15,15 @@ from verif.models.board import Board
 from verif.sim.runner import bench_parameters
 
 
-def design(preset: str, job: str, options: object = None) -> Board:
-    """``job``: ``module:function``, called with the machine and ``options``."""
-    return Board(named(preset))
+def design(preset: str, job: str, options: object = None, ddr_beats: Sequence[int] | None = None) -> Board:
+    """``job``: ``module:function``, called with the machine and ``options``. ``ddr_beats``: bandwidth of its DDR, where
+    it is not the preset's."""
+    params = named(preset)
+    if ddr_beats is not None:
+        gain, price = ddr_beats
+        ddr = replace(params.memory.ddr, beats=(gain, price))
+        params = replace(params, memory=replace(params.memory, ddr=ddr))
+    return Board(params)
 
 
 @cocotb.test()
