@@ -15,11 +15,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hdl.errors import ToolError
+from verif.sim import tools
 from verif.sources import ROOT
 
 OPTIONAL = {
     "iverilog": "a second simulator for the block benches, make test SIM=icarus (Debian: apt install iverilog)",
-    "clang++": "faster models and shorter builds (Debian: apt install clang)",
     "ccache": "warm rebuilds of simulators in seconds (apt install ccache)",
 }
 
@@ -46,6 +47,7 @@ def rows() -> Iterator[tuple[str, str, bool]]:
     for tool in ("g++", "make"):
         found = shutil.which(tool)
         yield tool, first_line(tool, "--version") if found else "missing", bool(found)
+    yield "compiler of models", _compiler(), True
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     yield "Python headers", f"{headers} (not needed)" if headers.exists() else "none (not needed)", True
     libpython = first_line(sys.executable, "-c", "import find_libpython as f; print(f.find_libpython() or 'missing')")
@@ -61,6 +63,14 @@ def rows() -> Iterator[tuple[str, str, bool]]:
             found_version if same else f"{found_version}, {version} is pinned: run make clean and make again",
             same,
         )
+
+
+def _compiler() -> str:
+    try:
+        words = tools.compiler()
+    except ToolError:
+        return "none"
+    return first_line(*words, "--version") + ("" if words == (tools.linker(),) else ", of ziglang")
 
 
 def main() -> int:

@@ -91,12 +91,12 @@ def test_a_missing_icarus_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_compiler_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    tools.compiler.cache_clear()
+    tools.linker.cache_clear()
     try:
         with pytest.raises(ToolError, match="no C\\+\\+ compiler found: install g\\+\\+"):
-            tools.compiler()
+            tools.linker()
     finally:
-        tools.compiler.cache_clear()
+        tools.linker.cache_clear()
 
 
 def test_the_callers_environment_is_left_alone() -> None:

@@ -99,7 +99,7 @@ def _built(blocks: Mapping[str, Block], name: str, cut: Sequence[str], libraries
         (folder / f"{name}.v").write_text(source)
         verilate.archive(folder, name, control, cells, waves)
 
-    settings = [*verilate.flags_of(waves), *tools.versions(), *tools.make_variables(waves)]
+    settings = [*verilate.flags_of(waves), *tools.settings(waves)]
     return cache.built(name, [source, control, *settings, *(path.read_text() for path in cells)], build)
 
 

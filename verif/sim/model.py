@@ -73,8 +73,7 @@ def compile_python(
         control,
         *settings,
         *flags,
-        *tools.versions(),
-        *tools.make_variables(waves),
+        *tools.settings(waves),
         wrapper.text(name, []),
         *(path.read_text() for path in sources),
     ]

@@ -135,7 +135,7 @@ def _build_verilator(
     ldflags = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
     if sources:
         ldflags += " -rdynamic"  # so that Python finds the functions of C++ sources
-    settings = [*verilate.flags_of(waves), *flags, *tools.versions(), *tools.make_variables(waves), ldflags]
+    settings = [*verilate.flags_of(waves), *flags, *tools.settings(waves), ldflags]
     ldflags = " ".join([*map(str, parted.archives), ldflags])
 
     def build(folder: Path) -> None:

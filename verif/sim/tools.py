@@ -8,6 +8,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hdl.errors import ToolError
+from verif.sim import clang
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,8 +40,16 @@ def verilator_root() -> Path:
 
 
 @functools.cache
-def compiler() -> str:
-    """The C++ compiler: ``$CXX``, else ``g++``, else ``clang++``."""
+def compiler() -> tuple[str, ...]:
+    """The words that call the C++ compiler: ``$CXX``, else the clang of :mod:`verif.sim.clang`, else :func:`linker`."""
+    if os.environ.get("CXX") == linker():
+        return (linker(),)
+    return clang.command(linker()) or (linker(),)
+
+
+@functools.cache
+def linker() -> str:
+    """What links C++, and compiles it where there is nothing better: ``$CXX``, else ``g++``, else ``clang++``."""
     for name in (os.environ.get("CXX"), "g++", "clang++"):
         if name and shutil.which(name):
             return name
@@ -75,7 +85,7 @@ def icarus() -> str:
 def versions() -> tuple[str, ...]:
     """What a build depends on besides its sources, as text for a cache key."""
     packages = [f"{p} {importlib.metadata.version(p)}" for p in ("verilator", "cocotb", "PyVerilator")]
-    return (*packages, _first_line([compiler(), "--version"]))
+    return (*packages, *(_first_line([*command, "--version"]) for command in ((linker(),), compiler())))
 
 
 @functools.cache
@@ -84,23 +94,31 @@ def icarus_version() -> str:
     return _first_line([icarus(), "-V"])
 
 
+def settings(waves: bool) -> tuple[str, ...]:
+    """What a build depends on besides its sources and options, as text for a cache key. No paths: builds are shared."""
+    return (*versions(), *_optimisation(waves))
+
+
 def make_variables(waves: bool) -> list[str]:
     """Settings that the packaged Verilator's makefile lacks: it was configured on another machine, with empty ones."""
-    clang = "clang" in _first_line([compiler(), "--version"])
+    is_clang = "clang" in _first_line([*compiler(), "--version"])
     return [
-        f"CXX={compiler()}",
-        f"LINK={compiler()}",
+        f"CXX={shlex.join(compiler())}",
+        f"LINK={linker()}",
         "AR=ar",
         f"PYTHON3={sys.executable}",
         "CFG_CXXFLAGS_STD=-std=gnu++20",
         "CFG_LDLIBS_THREADS=-pthread",
         # without these a design of some size fails with "Vtop__pch.h.fast: linker input file not found"
-        f"CFG_CXXFLAGS_PCH_I={'-include-pch' if clang else '-include'}",
-        *(["CFG_GCH_IF_CLANG=.gch"] if clang else []),
-        "OPT_FAST=-O2",
-        f"OPT_GLOBAL={'-O0' if waves else '-O2'}",  # Verilator's library; waves are slow anyway
-        "OPT_SLOW=-O0",
+        f"CFG_CXXFLAGS_PCH_I={'-include-pch' if is_clang else '-include'}",
+        *(["CFG_GCH_IF_CLANG=.gch"] if is_clang else []),
+        *_optimisation(waves),
     ]
+
+
+def _optimisation(waves: bool) -> tuple[str, ...]:
+    """Of the model's code, of Verilator's library (waves are slow anyway), and of what runs once."""
+    return ("OPT_FAST=-O2", f"OPT_GLOBAL={'-O0' if waves else '-O2'}", "OPT_SLOW=-O0")
 
 
 def environment() -> dict[str, str]:
@@ -113,7 +131,7 @@ def environment() -> dict[str, str]:
 def wave_format() -> str:
     """``fst`` where the zlib and lz4 headers are present (ten times smaller files), ``vcd`` otherwise."""
     probe = "#include <zlib.h>\n#include <lz4.h>\n"
-    command = [compiler(), "-x", "c++", "-E", "-o", os.devnull, "-"]
+    command = [*compiler(), "-x", "c++", "-E", "-o", os.devnull, "-"]
     found = subprocess.run(command, input=probe, text=True, capture_output=True).returncode == 0
     return "fst" if found else "vcd"
 

@@ -117,7 +117,7 @@ def _borrow_runtime(job: Job) -> Path:
     It is most of the build of a small design (10 of 15 seconds); its headers, precompiled, are half of the rest.
     Returns the precompiled header to include first.
     """
-    settings = [*tools.versions(), *tools.make_variables(job.waves), CFLAGS, _settings(job.folder)]
+    settings = [*tools.settings(job.waves), CFLAGS, _settings(job.folder)]
 
     def build(target: str) -> Callable[[Path], None]:
         def run(folder: Path) -> None:
@@ -133,7 +133,8 @@ def _borrow_runtime(job: Job) -> Path:
         built = cache.built(f"runtime-{name}", settings, build(f"{name}.o")) / f"{name}.o"
         shutil.copyfile(built, job.folder / built.name)  # a new date: the makefile wants it newer than Vtop.h
     header = "Vtop__pch.h.fast"
-    return cache.built("runtime-header", [*settings, HEADER], build(f"{header}.gch")) / header
+    place = str(tools.verilator_root())  # which is written into it
+    return cache.built("runtime-header", [*settings, HEADER, place], build(f"{header}.gch")) / header
 
 
 def _settings(folder: Path) -> str:
