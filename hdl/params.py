@@ -50,11 +50,16 @@ class ArithParams:
 
 @dataclass(frozen=True)
 class PCUParams:
-    """Pattern compute unit: ``lanes`` x ``stages`` multiply-adds, ``fifo_depth`` entries in every input FIFO."""
+    """Pattern compute unit: ``lanes`` x ``stages`` multiply-adds, ``fifo_depth`` entries in every input FIFO.
+
+    With ``passes`` above 1 the unit is small: a SIMD stage and the tail have units for a part of the lanes only, and
+    take that many cycles a vector. The multiply-adds are as many and as fast; every result is the same.
+    """
 
     lanes: int = 8
     stages: int = 4
     fifo_depth: int = 16
+    passes: int = 1
     arith: ArithParams = field(default_factory=ArithParams)
 
     COUNTERS: ClassVar = 6
@@ -76,6 +81,16 @@ class PCUParams:
             is_power_of_two(self.fifo_depth) and self.fifo_depth >= 2,
             f"PCU: a FIFO depth of {self.fifo_depth} is not a power of two of at least 2",
         )
+
+        require(
+            is_power_of_two(self.passes) and self.passes <= self.lanes,
+            f"PCU: {self.passes} passes is not 1, 2, ... {self.lanes}, the lanes: each pass takes equally many lanes",
+        )
+
+    @property
+    def units(self) -> int:
+        """Lanes that a SIMD stage and the tail work on in one pass."""
+        return self.lanes // self.passes
 
     @property
     def interleave(self) -> int:
@@ -352,7 +367,8 @@ class RDUParams:
 
 NANO = RDUParams(
     "nano",
-    PCUParams(lanes=4, stages=2, fifo_depth=4, arith=ArithParams(special=12)),  # in 6 cycles it is below 60 MHz
+    # one unit for all lanes: four take more than half of an ECP5-85F; a special function in 6 cycles is below 60 MHz
+    PCUParams(lanes=4, stages=2, fifo_depth=4, passes=4, arith=ArithParams(special=12)),
     PMUParams(lanes=4, rows=512, groups=2, alu_cycles=3, fifo_depth=4),  # a stage of 2 cycles is below 50 MHz
     RDNParams(flows=4, channels=2, depth=4, token_wires=4, die_latency=0),
     AGCUParams(loads=1, segments=4, alu_cycles=3, outstanding=4, fifo_depth=4),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from coe_mapping.assembler.pcu import assemble
+from hdl.errors import ParameterError
 from hdl.params import PCUParams
 from hdl.pcu.pcu import PCU
 from verif import pcu_coverage, pcu_kernels, pcu_proofs
@@ -49,6 +50,19 @@ def test_200_random_programs_equal_the_golden_model_under_random_stalls(
     monkeypatch.setenv("OPENRDU_COVERAGE", str(report))
     run_bench(BENCH, test="any_legal_program")
     assert pcu_coverage.share(PARAMS, pcu_coverage.load([report])) > 0.5
+
+
+def test_a_small_pcu_equals_the_golden_model_too_and_is_as_slow_as_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One unit for four lanes, and multiply-adds as busy as ever."""
+    monkeypatch.setenv("OPENRDU_EXAMPLES", "60")
+    tests = "any_legal_program|a_steady_gemm|simd_moves|the_kernels_of_a_model"
+    assert len(run_bench(BENCH, parameters={"passes": 4}, test=tests).tests) == 4
+
+
+def test_passes_that_do_not_divide_the_lanes_are_refused() -> None:
+    for passes in (0, 3, 8):
+        with pytest.raises(ParameterError, match=rf"PCU: {passes} passes is not 1, 2, ... 4, the lanes"):
+            PCUParams(lanes=4, stages=2, passes=passes)
 
 
 def test_coverage_counts_what_a_program_uses_under_the_stalls_it_had() -> None:

@@ -11,6 +11,7 @@ from hdl.control.tokens import TokenCounter
 from hdl.params import ELEMENT_BITS, SCALAR_BITS, PCUParams
 from hdl.pcu.config import COUNTERS, REGISTERS, SHARED, STALL_CAUSES, Mode, SharedSource, pcu_layout
 from hdl.pcu.inputs import BroadcastBuffer, InitialBuffer, ScalarInput, VectorInput, lane_words
+from hdl.pcu.passes import resting
 from hdl.streams import SEQUENCE_BITS, scalar_stream, vector_stream
 
 
@@ -45,7 +46,8 @@ class Header(wiring.Component):
     """Issues iterations, at most one a cycle.
 
     An iteration issues when every operand it needs stands at the head of its input, its tokens have come, its
-    accumulator is not in flight, and room for its result is reserved. From then on nothing stalls.
+    accumulator is not in flight, and room for its result is reserved. From then on nothing stalls. With more than one
+    pass a SIMD iteration issues that many cycles after the one before, at the earliest.
 
     - ``issue`` stands with ``step``, ``registers``, ``broadcast``, ``initial`` and ``context`` for one cycle.
     - ``emits``: in the cycle before, an issue that will emit; ``room``: it may.
@@ -94,6 +96,7 @@ class Header(wiring.Component):
         missing_scalars, scalars = self._scalars(m, chain, fire)
         missing_token = self._tokens(m, chain, fire)
         conflict = self._conflict(m, fire, systolic, step)
+        conflict |= simd & resting(m, "simd", fire, self.params.passes - 1)
         no_room = step.emit & ~self.room
 
         causes = Cat(missing_vectors, missing_scalars, missing_token, conflict, no_room)

@@ -56,7 +56,7 @@ class Outputs(wiring.Component):
         queues = {}
         for name in ("context", "result", "side", "index"):
             value = getattr(self, name)
-            m.submodules[name] = queue = Companion(value.shape(), self.in_flight)
+            m.submodules[name] = queue = Companion(value.shape(), self.in_flight, late=self.params.passes > 1)
             m.d.comb += [queue.push.eq(getattr(self, f"{name}_push")), queue.value.eq(value)]
             queues[name] = queue
         context, result = queues["context"].head, queues["result"].head

@@ -17,7 +17,7 @@ from hdl.pcu.inputs import lane_words
 from hdl.pcu.outputs import Outputs
 from hdl.pcu.reduce import Reduction, reduction_latency
 from hdl.pcu.side import Side
-from hdl.pcu.simd import SimdStage, operation_latency, traffic_layout
+from hdl.pcu.simd import SimdStage, operation_latency, stage_latency, traffic_layout
 from hdl.pcu.systolic import Drain, SystolicArray
 from hdl.pcu.tail import Tail, tail_latency
 from hdl.streams import scalar_stream, vector_stream
@@ -57,7 +57,7 @@ class PCU(wiring.Component):
     @property
     def in_flight(self) -> int:
         """Results between their reservation and their room being free again: the longest way, and a few queues."""
-        body = self.params.stages * (1 + operation_latency(self.params.arith))
+        body = self.params.stages * stage_latency(self.params)
         longest = body + reduction_latency(self.params) + tail_latency(self.params) + 8
         return 1 << longest.bit_length()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,8 @@ from hdl.params import SCALAR_BITS, ArithParams, PCUParams
 from hdl.pcu.config import IDENTITY, REGISTERS, SHARED, Operation, Source, stage_layout
 from hdl.pcu.header import step_layout
 from hdl.pcu.inputs import lane_words
-from hdl.pcu.queues import Companion, Delayed
+from hdl.pcu.passes import lane_number, which
+from hdl.pcu.queues import Accumulators, Companion, Delayed
 
 BF16_DEPTH = 2  # the most registers a rounding to BF16 can be cut into
 
@@ -28,18 +29,28 @@ def operation_latency(arith: ArithParams) -> int:
     return max(arith.add, arith.multiply, arith.compare, arith.convert, arith.integer)
 
 
+def stage_latency(params: PCUParams) -> int:
+    """Cycles through a stage: to choose the operands, the operation, and of more passes than one to gather them."""
+    return 1 + operation_latency(params.arith) + (params.passes if params.passes > 1 else 0)
+
+
+def place_bits(params: PCUParams) -> range:
+    """The accumulators of one unit: a slot's for each lane that it serves, lanes first."""
+    return range(params.interleave * params.passes)
+
+
 class Lane(wiring.Component):
-    """The arithmetic of one lane of one stage, with the accumulators of that place.
+    """The arithmetic of one lane of one stage (of one in each pass), with the accumulators of that place.
 
     - ``o`` comes :func:`operation_latency` enabled cycles after ``a`` and ``b``. Only the unit that ``operation`` needs
       moves.
-    - With ``accumulate`` the accumulator of ``slot`` takes the place of ``b``: ``identity`` on ``first``.
+    - With ``accumulate`` the accumulator at ``place`` takes the place of ``b``: ``identity`` on ``first``.
     """
 
     def __init__(self, params: PCUParams) -> None:
         self.params = params
         self.latency = operation_latency(params.arith)
-        slot = range(params.interleave)
+        place = place_bits(params)
         super().__init__(
             {
                 "en": In(1),
@@ -51,22 +62,26 @@ class Lane(wiring.Component):
                 "accumulate": In(1),
                 "identity": In(SCALAR_BITS),
                 "first": In(1),
-                "slot": In(slot),
+                "place": In(place),
                 "bypass": In(1),
                 "keep": In(1),
-                "kept_slot": In(slot),
+                "kept_place": In(place),
                 "o": Out(SCALAR_BITS),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        accumulators = Array(Signal(SCALAR_BITS, name=f"accumulator_{i}") for i in range(self.params.interleave))
-        previous = Mux(self.first, self.identity, Mux(self.bypass, self.o, accumulators[self.slot]))
+        m.submodules.accumulators = accumulators = Accumulators(len(place_bits(self.params)))
+        previous = Mux(self.first, self.identity, Mux(self.bypass, self.o, accumulators.value))
         b = Signal(SCALAR_BITS)
-        m.d.comb += b.eq(Mux(self.accumulate, previous, self.b))
-        with m.If(self.keep):
-            m.d.sync += accumulators[self.kept_slot].eq(self.o)
+        m.d.comb += [
+            accumulators.place.eq(self.place),
+            accumulators.keep.eq(self.keep),
+            accumulators.kept_place.eq(self.kept_place),
+            accumulators.kept.eq(self.o),
+            b.eq(Mux(self.accumulate, previous, self.b)),
+        ]
         self._float_units(m, Fp32(self.a), Fp32(b))
         self._integer_unit(m, self.a, b)
         return m
@@ -131,13 +146,13 @@ def traffic_layout(params: PCUParams) -> data.StructLayout:
 class SimdStage(wiring.Component):
     """One operation on every lane; its result takes the place of one register.
 
-    - Latency: one cycle to choose the operands and :func:`operation_latency`. Throughput: one iteration a cycle.
+    - Latency: :func:`stage_latency`. Throughput: one iteration in ``passes`` cycles, in which ``i`` must stand.
     - An accumulating stage takes one slot again after :func:`operation_latency` cycles; the header sees to it.
     """
 
     def __init__(self, params: PCUParams) -> None:
         self.params = params
-        self.latency = 1 + operation_latency(params.arith)
+        self.latency = stage_latency(params)
         traffic = traffic_layout(params)
         super().__init__(
             {
@@ -151,39 +166,68 @@ class SimdStage(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.beside = beside = Companion(traffic_layout(self.params), self.latency + 1)
-        moving = Signal(self.latency)  # bit k: entered k + 1 cycles ago; bit 0 stands at the units
-        step = Signal(step_layout(self.params))
+        params, passes = self.params, self.params.passes
+        works = operation_latency(params.arith)
+        at_once = -(-(self.latency + passes - 1) // passes) + 1
+        m.submodules.beside = beside = Companion(traffic_layout(params), at_once, late=passes > 1)
+        # bit k: entered k + 1 cycles ago; pass p is fetched in the cycle before bit p, and leaves ``works`` after it
+        moving = Signal(self.latency + passes - 1)
+        step = Signal(step_layout(params))
         m.d.sync += moving.eq(Cat(self.i_valid, moving))
         with m.If(self.i_valid):
             m.d.sync += step.eq(self.i.step)
-        kept = beside.head.step
+        self._fetching = Cat(self.i_valid, moving)[:passes]
+        leaving = moving[works : works + passes]
+        kept = self._kept(m, leaving, beside.head.step)
+        place = Cat(which(moving[:passes]), step.slot)
+        kept_place = Cat(which(leaving), kept.slot)
         common = self._common(m)
         m.d.comb += [
             beside.push.eq(self.i_valid),
             beside.value.eq(self.i),
-            beside.pop.eq(moving[-1]),
-            self.o_valid.eq(moving[-1]),
+            beside.pop.eq(moving[-1]),  # the stage after fetches the last pass
+            self.o_valid.eq(moving[self.latency - 1]),
             self.o.eq(beside.head),
         ]
         results = []
-        for number in range(self.params.lanes):
-            m.submodules[f"lane_{number}"] = lane = once(Lane, self.params)
-            self._operands(m, lane, number)
+        for unit in range(params.units):
+            m.submodules[f"lane_{unit}"] = lane = once(Lane, params)
+            self._operands(m, lane, unit)
             m.d.comb += [getattr(lane, name).eq(value) for name, value in common.items()]
             m.d.comb += [
-                lane.en.eq(moving[:-1].any()),
+                lane.en.eq(moving[: works + passes - 1].any()),
                 lane.first.eq(step.first),
-                lane.slot.eq(step.slot),
-                lane.bypass.eq(moving[-1] & (kept.slot == step.slot)),
-                lane.keep.eq(moving[-1] & self.config.accumulate),
-                lane.kept_slot.eq(kept.slot),
+                lane.place.eq(place),
+                lane.bypass.eq(leaving.any() & (kept_place == place)),
+                lane.keep.eq(leaving.any() & self.config.accumulate),
+                lane.kept_place.eq(kept_place),
             ]
             results.append(lane.o)
+        whole = self._gathered(m, leaving, Cat(results))
         for r in range(REGISTERS):
             with m.If(self.config.into == r):
-                m.d.comb += self.o.registers[r].eq(Cat(results))
+                m.d.comb += self.o.registers[r].eq(whole)
         return m
+
+    def _kept(self, m: Module, leaving: Value, beside: Any) -> Any:
+        """The step of what leaves the units, ``beside`` being that of what leaves the stage."""
+        if self.params.passes == 1:
+            return beside
+        m.submodules.steps = steps = Companion(step_layout(self.params), self.latency)
+        m.d.comb += [steps.push.eq(self.i_valid), steps.value.eq(self.i.step), steps.pop.eq(leaving[-1])]
+        return steps.head
+
+    def _gathered(self, m: Module, leaving: Value, results: Value) -> Value:
+        """The results of all passes, which stand while the stage after fetches them."""
+        passes = self.params.passes
+        if passes == 1:
+            return results
+        before, whole = Signal(len(results) * (passes - 1)), Signal(len(results) * passes)
+        with m.If(leaving[:-1].any()):
+            m.d.sync += before.eq(Cat(before, results)[len(results) :])
+        with m.If(leaving[-1]):
+            m.d.sync += whole.eq(Cat(before, results))
+        return whole
 
     def _common(self, m: Module) -> dict[str, Value]:
         """What the configuration says to every lane alike."""
@@ -221,26 +265,18 @@ class SimdStage(wiring.Component):
             bits.append(wires[ones])
         return Cat(bits)
 
-    def _operands(self, m: Module, lane: Any, number: int) -> None:
-        """Chooses a and b of one lane; a selection is made here too."""
+    def _operands(self, m: Module, lane: Any, unit: int) -> None:
+        """Chooses a and b of the lane that the unit serves in this pass; a selection is made here too."""
         config, registers = self.config, self.i.registers
-        exchanged = Signal(SCALAR_BITS, name=f"exchanged_{number}")
-        with m.Switch(Cat(config.exchange.distance, config.exchange.shift)):
-            for distance in range(self.params.lanes):
-                with m.Case(distance):
-                    m.d.comb += exchanged.eq(self._register(config.exchange.register, number ^ distance))
-                with m.Case(distance + self.params.lanes):
-                    below = number - distance
-                    value = self._register(config.exchange.register, below) if below >= 0 else config.constant
-                    m.d.comb += exchanged.eq(value)
+        number = lane_number(self.params, unit, self._fetching)
         sources: dict[Source, Any] = {
             **{Source(r): registers[r][number] for r in range(REGISTERS)},
             **{Source(REGISTERS + k): self.i.shared[k] for k in range(SHARED)},
             Source.CONSTANT: config.constant,
-            Source.LANE: C(number, SCALAR_BITS),
-            Source.EXCHANGED: exchanged,
+            Source.LANE: C(number, SCALAR_BITS) if isinstance(number, int) else number,
+            Source.EXCHANGED: self._exchanged(m, unit, number),
         }
-        chosen = {name: Signal(SCALAR_BITS, name=f"{name}_{number}") for name in ("a", "b")}
+        chosen = {name: Signal(SCALAR_BITS, name=f"{name}_{unit}") for name in ("a", "b")}
         for name, signal in chosen.items():
             with m.Switch(getattr(config, name)):
                 for source, value in sources.items():
@@ -249,12 +285,32 @@ class SimdStage(wiring.Component):
         a, b = chosen["a"], chosen["b"]
         selects, passes = config.operation == Operation.SELECT, config.operation == Operation.PASS
         other = selects & ~self._register(config.condition, number).any()
-        operands = [Signal(SCALAR_BITS, name=f"{name}_now_{number}") for name in ("a", "b")]
-        with m.If(self.i_valid):
+        operands = [Signal(SCALAR_BITS, name=f"{name}_now_{unit}") for name in ("a", "b")]
+        with m.If(self._fetching.any()):
             m.d.sync += [operands[0].eq(Mux(other, b, a)), operands[1].eq(Mux(selects | passes, 0, b))]
         m.d.comb += [lane.a.eq(operands[0]), lane.b.eq(operands[1])]
 
-    def _register(self, which: Value, lane: int) -> Value:
+    def _exchanged(self, m: Module, unit: int, number: Value | int) -> Signal:
+        """The value that lane ``number`` gets from another."""
+        config = self.config
+        exchange = config.exchange
+        exchanged = Signal(SCALAR_BITS, name=f"exchanged_{unit}")
+        if not isinstance(number, int):
+            other = Mux(exchange.shift, number - exchange.distance, number ^ exchange.distance)[: len(number)]
+            below = exchange.shift & (exchange.distance > number)
+            m.d.comb += exchanged.eq(Mux(below, config.constant, self._register(exchange.register, other)))
+            return exchanged
+        with m.Switch(Cat(exchange.distance, exchange.shift)):
+            for distance in range(self.params.lanes):
+                with m.Case(distance):
+                    m.d.comb += exchanged.eq(self._register(exchange.register, number ^ distance))
+                with m.Case(distance + self.params.lanes):
+                    below = number - distance
+                    value = self._register(config.exchange.register, below) if below >= 0 else config.constant
+                    m.d.comb += exchanged.eq(value)
+        return exchanged
+
+    def _register(self, which: Value, lane: Value | int) -> Value:
         value: Value = self.i.registers[0][lane]
         for r in range(1, REGISTERS):
             value = Mux(which == r, self.i.registers[r][lane], value)

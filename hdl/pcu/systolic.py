@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,8 @@ from hdl.params import ELEMENT_BITS, SCALAR_BITS, PCUParams
 from hdl.pcu.config import pcu_layout
 from hdl.pcu.header import context_layout, step_layout
 from hdl.pcu.inputs import lane_words
-from hdl.pcu.queues import Companion
+from hdl.pcu.passes import resting
+from hdl.pcu.queues import Accumulators, Companion
 
 
 def tile_layout(params: PCUParams) -> data.ArrayLayout:
@@ -50,17 +51,19 @@ class Cell(wiring.Component):
         m = Module()
         m.submodules.multiply_add = unit = MultiplyAdd(self.params.arith.multiply_add)
         total = unit.o.as_value()
-        accumulators = Array(Signal(SCALAR_BITS, name=f"accumulator_{i}") for i in range(self.params.interleave))
-        addend = Mux(self.first, self.initial, Mux(self.bypass, total, accumulators[self.slot]))
+        m.submodules.accumulators = accumulators = Accumulators(self.params.interleave)
+        addend = Mux(self.first, self.initial, Mux(self.bypass, total, accumulators.value))
         m.d.comb += [
+            accumulators.place.eq(self.slot),
+            accumulators.keep.eq(self.keep),
+            accumulators.kept_place.eq(self.kept_slot),
+            accumulators.kept.eq(total),
             unit.en.eq(self.en),
             unit.i.a.eq(self.vector),
             unit.i.b.eq(self.broadcast),
             unit.i.c.eq(Fp32(addend)),
             self.sum.eq(total),
         ]
-        with m.If(self.keep):
-            m.d.sync += accumulators[self.kept_slot].eq(total)
         return m
 
 
@@ -124,7 +127,7 @@ class SystolicArray(wiring.Component):
 
 
 class Drain(wiring.Component):
-    """Finished tiles on their way to the tail, one vector a cycle, while the next tile is computed.
+    """Finished tiles on their way to the tail, one vector a cycle (or ``passes``), while the next tile is computed.
 
     - ``reserve``: an issue that will finish a slot was let through; ``room`` says that one more may be.
     - ``emits``: a vector leaves this cycle (``valid`` in the next, with ``vector`` and ``context``); ``may_emit``: the
@@ -161,10 +164,11 @@ class Drain(wiring.Component):
         rows = self.config.systolic.rows
         stage, last = Signal(range(self.params.stages)), Signal()
         free = Signal(range(self.entries + 1), init=self.entries)
+        rests = resting(m, "tail", self.emits, self.params.passes - 1)
         m.d.comb += [
             self.room.eq(free != 0),
             self.idle.eq(free == self.entries),
-            self.emits.eq(tiles.filled & self.may_emit),
+            self.emits.eq(tiles.filled & self.may_emit & ~rests),
             last.eq(stage + 1 == rows),
             tiles.push.eq(self.finish),
             tiles.value.eq(self.sums),

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.arith import lfsr_params
@@ -20,6 +20,7 @@ from hdl.params import SCALAR_BITS, PCUParams
 from hdl.pcu.config import BYTE_BITS, Conversion, pcu_layout
 from hdl.pcu.header import choose, context_layout
 from hdl.pcu.inputs import lane_words
+from hdl.pcu.passes import counted, lane_number, which
 from hdl.pcu.queues import Companion, Delayed
 
 BF16_DEPTH = 2  # the most registers a rounding to BF16 can be cut into
@@ -30,14 +31,16 @@ BF16_LOW = SCALAR_BITS - BF16.width
 def tail_latency(params: PCUParams) -> int:
     """Cycles from ``i_valid`` to ``o_valid`` with everything used."""
     arith = params.arith
-    return 1 + arith.multiply + arith.add + arith.special + 2 * arith.compare + arith.convert
+    through = 1 + params.passes if params.passes > 1 else 1
+    return through + arith.multiply + arith.add + arith.special + 2 * arith.compare + arith.convert
 
 
 class Tail(wiring.Component):
-    """One vector a cycle through the steps that the configuration uses.
+    """One vector a cycle, or in ``passes`` cycles, through the steps that the configuration uses.
 
     - ``push``: the context of a vector that is on its way, in order and no later than the vector.
-    - Latency: one cycle and those of the steps used. Never stalls. Steps not used do not move.
+    - Latency: one cycle and those of the steps used, and one more and the passes if there is more than one. Never
+      stalls: vectors come no faster than it takes them. Steps not used do not move.
     - ``ready`` falls for ``lanes`` cycles from ``start`` while the random numbers are seeded, if they are used.
     """
 
@@ -66,20 +69,21 @@ class Tail(wiring.Component):
         scale = self._beside(m, "scale", self._number(tail.scale))
         offset = self._beside(m, "offset", self._number(tail.offset))
 
-        valid, lanes = Signal(), Signal(lane_words(self.params))
-        m.d.sync += valid.eq(self.i_valid)
-        m.d.comb += margin_before.pop.eq(self.i_valid)
-        with m.If(self.i_valid):
-            masked = self._masked(self.i, tail.mask.before, margin_before.head, tail.mask.value_before)
+        turns, come = self._parted(m)
+        valid, lanes = Signal(), Signal(data.ArrayLayout(SCALAR_BITS, self.params.units))
+        m.d.sync += valid.eq(turns.any())
+        m.d.comb += margin_before.pop.eq(turns[-1])
+        with m.If(turns.any()):
+            masked = self._masked(turns, come, tail.mask.before, margin_before.head, tail.mask.value_before)
             m.d.sync += lanes.eq(Cat(masked))
 
-        m.d.comb += scale.pop.eq(valid)
+        m.d.comb += scale.pop.eq(self._turns(m, "scale", valid)[-1])
         valid, lanes = self._step(
             m, "scale", tail.scale.use, valid, lanes,
             lambda lane: once(Multiply, FP32, FP32, arith.multiply),
             lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(scale.head))],
         )  # fmt: skip
-        m.d.comb += offset.pop.eq(valid)
+        m.d.comb += offset.pop.eq(self._turns(m, "offset", valid)[-1])
         valid, lanes = self._step(
             m, "offset", tail.offset.use, valid, lanes,
             lambda lane: once(Add, FP32, arith.add),
@@ -93,13 +97,36 @@ class Tail(wiring.Component):
         valid, lanes = self._limit(m, "low", tail.clamp.low, 1, valid, lanes)
         valid, lanes = self._limit(m, "high", tail.clamp.high, 0, valid, lanes)
         valid, lanes = self._convert(m, valid, lanes)
-        m.d.comb += [margin_after.pop.eq(valid), self.o_valid.eq(valid)]
-        m.d.comb += Cat(self.o).eq(Cat(self._masked(lanes, tail.mask.after, margin_after.head, tail.mask.value_after)))
+        turns = self._turns(m, "leaving", valid)
+        masked = Cat(self._masked(turns, lanes, tail.mask.after, margin_after.head, tail.mask.value_after))
+        m.d.comb += [margin_after.pop.eq(turns[-1]), self.o_valid.eq(turns[-1]), Cat(self.o).eq(masked)]
+        if self.params.passes > 1:
+            before = Signal(len(self.o.as_value()) - len(masked))
+            with m.If(valid):
+                m.d.sync += before.eq(Cat(before, masked)[len(masked) :])
+            m.d.comb += Cat(self.o).eq(Cat(before, masked))
         return m
+
+    def _parted(self, m: Module) -> tuple[Value, Any]:
+        """The pass that enters, a flag for each, and its lanes."""
+        passes = self.params.passes
+        if passes == 1:
+            return Cat(self.i_valid), self.i
+        waiting, turns = Signal.like(self.i.as_value(), name="waiting"), Signal(passes)
+        m.d.sync += turns.eq(Cat(self.i_valid, turns))
+        with m.If(self.i_valid):
+            m.d.sync += waiting.eq(self.i)
+        with m.Else():
+            m.d.sync += waiting.eq(waiting >> self.params.units * SCALAR_BITS)
+        return turns, [waiting.word_select(unit, SCALAR_BITS) for unit in range(self.params.units)]
+
+    def _turns(self, m: Module, name: str, valid: Value) -> Value:
+        """The pass that stands at a step, a flag for each."""
+        return counted(m, name, valid, self.params.passes)
 
     def _beside(self, m: Module, name: str, value: Value) -> Companion:
         """A queue of what a later step needs of each context."""
-        m.submodules[f"{name}_beside"] = queue = Companion(len(value), self.in_flight)
+        m.submodules[f"{name}_beside"] = queue = Companion(len(value), self.in_flight, late=self.params.passes > 1)
         m.d.comb += [queue.push.eq(self.push), queue.value.eq(value)]
         return queue
 
@@ -107,9 +134,12 @@ class Tail(wiring.Component):
         value: Value = Mux(operand.shared == 0, operand.constant, choose(self.context.shared, operand.shared))
         return value
 
-    def _masked(self, lanes: Any, use: Value, margin: Value, value: Value) -> list[Value]:
+    def _masked(self, turns: Value, lanes: Any, use: Value, margin: Value, value: Value) -> list[Value]:
         """Lanes up to ``margin`` (signed) as they are, ``value`` in the others."""
-        return [Mux(use & (number > margin.as_signed()), value, lane) for number, lane in enumerate(lanes)]
+        numbers = [lane_number(self.params, unit, turns) for unit in range(self.params.units)]
+        return [
+            Mux(use & (number > margin.as_signed()), value, lane) for number, lane in zip(numbers, lanes, strict=True)
+        ]
 
     def _step(
         self,
@@ -122,9 +152,9 @@ class Tail(wiring.Component):
         operands: Callable[[Any, Any], Sequence[Any]],
     ) -> tuple[Value, Any]:
         """One unit a lane, moving only while a vector is inside; passed by unless ``use``."""
-        units = [make(number) for number in range(self.params.lanes)]
+        units = [make(number) for number in range(self.params.units)]
         active, finished = self._moving(m, name, valid & use, units[0].latency)
-        result = Signal(lane_words(self.params), name=f"{name}_result")
+        result = Signal(data.ArrayLayout(SCALAR_BITS, self.params.units), name=f"{name}_result")
         for number, unit in enumerate(units):
             m.submodules[f"{name}_{number}"] = unit
             m.d.comb += [unit.en.eq(active), *operands(unit, Fp32(lanes[number]))]
@@ -153,20 +183,16 @@ class Tail(wiring.Component):
         stochastic = config.conversion == Conversion.BF16_STOCHASTIC
         use = config.conversion != Conversion.NONE
         active, finished = self._moving(m, "convert", valid & use, depth)
-        result = Signal(lane_words(self.params), name="convert_result")
-        seeds = self._seeds(m, stochastic)
+        result = Signal(data.ArrayLayout(SCALAR_BITS, self.params.units), name="convert_result")
+        randoms = self._randoms(m, valid, stochastic)
         for number, lane in enumerate(lanes):
-            m.submodules[f"random_{number}"] = random = Lfsr()
             m.submodules[f"round_{number}"] = rounding = once(Fp32ToBf16, min(BF16_DEPTH, depth))
             m.submodules[f"integer_{number}"] = integer = once(FloatToInteger, FP32, SCALAR_BITS, depth)
             m.d.comb += [
-                random.en.eq(valid & stochastic),
-                random.load.eq(seeds.load == number + 1),
-                random.seed.eq(seeds.state),
                 rounding.en.eq(active & ~to_integer),
                 rounding.i.value.eq(Fp32(lane)),
                 rounding.i.stochastic.eq(stochastic),
-                rounding.i.random.eq(random.o),
+                rounding.i.random.eq(randoms[number]),
                 integer.en.eq(active & to_integer),
                 integer.i.value.eq(Fp32(lane)),
             ]
@@ -179,6 +205,27 @@ class Tail(wiring.Component):
             whole = Mux(to_byte, _saturated(integer.o), integer.o)
             m.d.comb += result[number].eq(Mux(use, Mux(to_integer, whole, narrow), lane))
         return Mux(use, finished, valid), result
+
+    def _randoms(self, m: Module, valid: Value, stochastic: Value) -> list[Value]:
+        """A random number for each unit, of the lane that it serves."""
+        seeds = self._seeds(m, stochastic)
+        turns = self._turns(m, "random", valid)
+        units = self.params.units
+        numbers = []
+        for lane in range(self.params.lanes):
+            m.submodules[f"random_{lane}"] = random = Lfsr()
+            valid = turns[lane // units]
+            m.d.comb += [
+                random.en.eq(valid & stochastic),
+                random.load.eq(seeds.load == lane + 1),
+                random.seed.eq(seeds.state),
+            ]
+            numbers.append(random.o)
+        if self.params.passes == 1:
+            return numbers
+        choices = Array(Cat(numbers[first : first + units]) for first in range(0, len(numbers), units))
+        chosen = choices[which(turns)]
+        return [chosen.word_select(unit, len(numbers[0])) for unit in range(units)]
 
     def _seeds(self, m: Module, stochastic: Value) -> Any:
         """Walks from seed to seed, one lane a cycle, after ``start``."""
