@@ -33,9 +33,11 @@ SIZES: dict[str, dict[str, object]] = {
     "8x4": {"lanes": 8, "stages": 4, "fifo_depth": 16},
     "16x6": {"lanes": 16, "stages": 6, "fifo_depth": 16},
     "2x1": {"lanes": 2, "stages": 1, "fifo_depth": 2},
+    "4x2_in_4_passes": {"passes": 4},
+    "8x4_in_2_passes": {"lanes": 8, "stages": 4, "fifo_depth": 16, "passes": 2},
 }
 DIRECTED = ("4x2", "8x4", "16x6")
-SHARDS = {"4x2": 8, "8x4": 4, "16x6": 2, "2x1": 2}
+SHARDS = {"4x2": 8, "8x4": 4, "16x6": 2, "2x1": 2, "4x2_in_4_passes": 2, "8x4_in_2_passes": 1}
 COVERED = PCUParams(lanes=4, stages=2, fifo_depth=4)  # its bins are counted, at whatever size they were hit
 FLOOR = 0.98  # of the bins
 LINTED = {

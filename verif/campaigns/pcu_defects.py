@@ -4,6 +4,7 @@ from verif.defects import Defect
 
 RANDOM = "tests/test_pcu.py::test_200_random_programs_equal_the_golden_model_under_random_stalls"
 DIRECTED = "tests/test_pcu.py::test_kernels_are_exact_and_right_and_as_fast_as_they_should_be"
+SMALL = "tests/test_pcu.py::test_a_small_pcu_equals_the_golden_model_too_and_is_as_slow_as_its_passes"
 CHAIN = "tests/test_control.py::test_the_chain_runs_through_the_iterations_of_the_golden_model"
 REGISTERS = "tests/test_config.py::test_a_commit_makes_the_shadow_active_and_nothing_else_does"
 
@@ -217,6 +218,20 @@ DEFECTS: tuple[Defect, ...] = (
         "counter.take.eq(fire & due)",
         "counter.take.eq(fire & due & 0)",
         DIRECTED,
+    ),
+    Defect(
+        "every pass serves the same lanes",
+        "hdl/pcu/passes.py",
+        "Cat(C(unit, exact_log2(params.units)), which(turns))",
+        "C(unit, exact_log2(params.lanes))",
+        SMALL,
+    ),
+    Defect(
+        "iterations follow each other before the last pass",
+        "hdl/pcu/header.py",
+        "fire, self.params.passes - 1)",
+        "fire, self.params.passes - 2)",
+        SMALL,
     ),
     Defect(
         "a counter forgets its stride when it wraps",
