@@ -16,6 +16,7 @@ from coe_mapping.experts.traces import arrivals, most_hits, zipf
 from hdl.errors import ParameterError
 from hdl.params import DEMO
 from scripts import bench_experts
+from verif.expert_copy import slower
 
 PAPER = Strategy("in order, least recently used")
 
@@ -481,3 +482,14 @@ def test_the_bench_compares_every_strategy_and_the_host_links_on_one_trace(monke
     in_order = [line for line in lines if line.most_overtaken == 0]
     assert all(line.hit_rate <= line.optimum for line in in_order)
     assert len(bench_experts.table(lines).splitlines()) == 1 + len(lines)
+
+
+def test_a_host_link_on_rtl_is_a_second_tier_as_slow_and_the_figures_are_the_ratios(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert [slower(DEMO, ratio) for ratio in (1.0, 31.0, 15.5)] == [(4, 9), (4, 279), (8, 279)]
+    recorded: dict[str, float] = {}
+    monkeypatch.setattr(bench_experts.figures, "record", recorded.__setitem__)
+    monkeypatch.setattr(bench_experts, "copy_cycles", lambda params, size, ratio: 100 + round(1000 * ratio))
+    assert [found.value for found in bench_experts.switching(7)] == ["1,100 cycles", "28.27 times", "14.18 times"]
+    assert recorded == {"switch_speedup_at_31": 28.27, "switch_speedup_at_15": 14.18}

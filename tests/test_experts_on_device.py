@@ -218,6 +218,24 @@ def test_an_expert_cannot_read_the_memory_of_another(small: CompositionDevice, m
     assert answer.text == expected(small, "two", "2=", 1)
 
 
+def test_an_expert_cannot_write_to_the_memory_of_another(small: CompositionDevice) -> None:
+    """A position, below 0, at which its keys would be appended in the neighbour's weights: whatever uses it is refused
+    first, a table that is read by position or the append."""
+    list(small.serve(["1=", "2="], ["one", "two"], 1))
+    ((shape, on_device),) = small.running.items()
+    decode = small.compiled[shape].decode
+    block = small.runtime.residency.block("two")
+    neighbour = small.device.read(block.base, block.bytes)
+    small.generate("one", "1=", 1)
+    row = (block.base - on_device.memory.addresses["keys"]) // (decode.layer.cache_pitch * 2) + 1
+    on_device.set_positions(decode, np.full(decode.layer.padded_rows, row))
+    with pytest.raises(DeviceError, match="was refused an access at offset"):
+        on_device.orchestrator.hardware(on_device.layers(decode, looped=True))
+    assert np.array_equal(neighbour, small.device.read(block.base, block.bytes))
+    (answer,) = small.serve(["2="], ["two"], 1)
+    assert answer.text == expected(small, "two", "2=", 1)
+
+
 def test_a_shape_that_takes_over_the_machine_loads_its_program_whatever_it_had_resident(
     small: CompositionDevice,
 ) -> None:

@@ -1,5 +1,6 @@
 """A socket in RTL: programs are loaded and run, and leave the memory that the golden socket leaves."""
 
+import json
 from dataclasses import dataclass, replace
 
 import ml_dtypes
@@ -11,6 +12,8 @@ from coe_mapping.bitstream import Argument, decode, encode
 from coe_mapping.commands import command
 from coe_mapping.compile import Compiled, compile_program
 from coe_mapping.device import Device, DeviceError, GoldenMachine
+from coe_mapping.experts.on_device import copy_command
+from coe_mapping.experts.runtime import Transfer
 from coe_mapping.kernels.dense import weight_stream
 from coe_mapping.kernels.gemm import GemmKernel, gemm_kernel
 from coe_mapping.kernels.looped import in_rounds
@@ -21,8 +24,10 @@ from hdl.arith.special_tables import Function
 from hdl.floorplan import Kind, Place, floorplan
 from hdl.host.errors import ErrorCode
 from hdl.host.format import Opcode
+from hdl.memory.channel import Tier
 from hdl.params import TEST
-from verif import random_programs
+from verif import expert_copy, random_programs
+from verif.generation import MARK
 from verif.machine import RTLMachine
 from verif.resets import Activity, interrupt
 from verif.sim import SimulationError
@@ -254,6 +259,22 @@ def test_a_reset_within_a_load_a_kernel_or_a_copy_leaves_a_socket_that_runs_the_
 def test_a_copy_through_the_whole_socket_moves_every_byte_and_every_counter_agrees(machine: RTLMachine) -> None:
     copy = copy_through_socket(machine, share_bytes=1 << 13)
     assert copy.utilisation(TEST) >= 0.9
+
+
+def test_a_copy_from_ddr_takes_nearly_all_of_its_bandwidth_and_the_machine_knows_when_it_has_ended(
+    machine: RTLMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.reset()
+    size = 1 << 14
+    expert_copy.run(machine, {"bytes": size})
+    cycles = json.loads(capsys.readouterr().out.removeprefix(MARK))["cycles"]
+    ideal = size / TEST.beat_bytes * TEST.memory.ddr.beats[1] / TEST.memory.ddr.beats[0]
+    assert ideal < cycles < ideal / 0.95
+    assert not machine.copying()
+    assert machine.execute([copy_command(Transfer(Tier.DDR.base, 0, size))]) is None
+    assert machine.copying()
+    assert machine.execute([command(Opcode.WAIT_DMA)]) is None
+    assert not machine.copying()
 
 
 def test_30_random_programs_leave_the_memory_and_the_streams_of_the_golden_socket(
