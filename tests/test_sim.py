@@ -1,6 +1,7 @@
 """The main job: a trained model generates text on the RTL of a demo socket under cocotb, bit for bit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,10 @@ def test_a_wrong_answer_is_a_failure_of_the_demonstration_and_not_of_another_pro
     assert result["experts"] is None
     assert list(failures(result, own=True)) == ["the answer to '1+1=' is '3', and right is '2'"]
     assert list(failures(result, own=False)) == []
-    assert asked().prompts != PROMPTS
     assert not asked().is_demonstration
+    assert replace(asked(), prompts=PROMPTS).is_demonstration
+    assert not replace(asked(), prompts=PROMPTS, tokens=2).is_demonstration, "the answer is not whole"
+    assert not replace(asked(), prompts=PROMPTS, layers=2).is_demonstration
 
 
 def test_a_bit_that_differs_is_a_failure_in_one_sentence() -> None:
