@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.clock_gate import gated_domain
 from hdl.errors import ParameterError
 from hdl.fields import Fields, form
 from hdl.params import SCALAR_BITS
@@ -71,8 +72,9 @@ class ConfigRegisters(wiring.Component):
     - Reads answer one cycle after the address.
     """
 
-    def __init__(self, layout: data.StructLayout, status_words: int) -> None:
-        self._layout, self._status_words = layout, status_words
+    def __init__(self, layout: data.StructLayout, status_words: int, gated: bool = False) -> None:
+        """``gated``: the configuration is clocked only while it is written or committed (:mod:`hdl.clock_gate`)."""
+        self._layout, self._status_words, self._gated = layout, status_words, gated
         assert word_count(layout) <= STATUS_BASE
         super().__init__(
             {
@@ -85,15 +87,19 @@ class ConfigRegisters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        held = m.d.sync
+        if self._gated:
+            gated_domain(m, "held", self.commit.take | self.bus.write)
+            held = m.d["held"]
         words = [Signal(SCALAR_BITS, name=f"shadow_{i}") for i in range(word_count(self._layout))]
         beyond = Signal(len(words) * SCALAR_BITS - self._layout.size)
         active = Cat(self.active, beyond)
         exchange = self.commit.take & self.commit.keep
         for i, word in enumerate(words):  # one choice and one enable, so that a bit takes one LUT on an FPGA
             with m.If(exchange | (self.bus.write & (self.bus.address == i))):
-                m.d.sync += word.eq(Mux(exchange, active.word_select(i, SCALAR_BITS), self.bus.write_data))
+                held += word.eq(Mux(exchange, active.word_select(i, SCALAR_BITS), self.bus.write_data))
         with m.If(self.commit.take):
-            m.d.sync += active.eq(Cat(words))
+            held += active.eq(Cat(words))
         with m.Switch(self.bus.address):
             for i, word in enumerate(words):
                 with m.Case(i):

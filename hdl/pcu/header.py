@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.clock_gate import gated_domain
 from hdl.control.counters import CounterChain
 from hdl.control.tokens import TokenCounter
 from hdl.params import ELEMENT_BITS, SCALAR_BITS, PCUParams
@@ -56,9 +57,10 @@ class Header(wiring.Component):
       :data:`hdl.pcu.config.STALL_CAUSES`, in each cycle in which an iteration waits.
     """
 
-    def __init__(self, params: PCUParams, distances: dict[Mode, int]) -> None:
-        """``distances``: in each mode, least cycles between issues that accumulate into one slot."""
-        self.params, self.distances = params, distances
+    def __init__(self, params: PCUParams, distances: dict[Mode, int], gated: bool = False) -> None:
+        """``distances``: in each mode, least cycles between issues that accumulate into one slot; ``gated``: what only
+        the SIMD body needs is clocked in its mode only (:mod:`hdl.clock_gate`)."""
+        self.params, self.distances, self.gated = params, distances, gated
         super().__init__(
             {
                 "config": In(pcu_layout(params)),
@@ -72,6 +74,7 @@ class Header(wiring.Component):
                 "issue": Out(1),
                 "step": Out(step_layout(params)),
                 "registers": Out(data.ArrayLayout(lane_words(params), REGISTERS)),
+                "vector": Out(lane_words(params)),
                 "broadcast": Out(data.ArrayLayout(ELEMENT_BITS, params.stages)),
                 "initial": Out(data.ArrayLayout(lane_words(params), params.stages)),
                 "context": Out(context_layout(params)),
@@ -113,9 +116,23 @@ class Header(wiring.Component):
         with m.If(fire):
             m.d.sync += self.step.eq(step)
             m.d.sync += self._context(chain, self._shared(m, chain, scalars))
-            for register, head, port in zip(self.registers, heads, config.vector_in, strict=True):
-                m.d.sync += register.eq(Mux(port.enable, head.as_value(), 0))
+        self._load(
+            m, fire, systolic, [Mux(p.enable, h.as_value(), 0) for p, h in zip(config.vector_in, heads, strict=True)]
+        )
         return m
+
+    def _load(self, m: Module, fire: Value, systolic: Value, heads: list[Value]) -> None:
+        """The registers of the SIMD body, of which the systolic one has the first. With a gate it has one of its own,
+        so that what follows the others stands still in systolic mode."""
+        if not self.gated:
+            m.d.comb += self.vector.eq(self.registers[0])
+            with m.If(fire):
+                m.d.sync += [register.eq(head) for register, head in zip(self.registers, heads, strict=True)]
+            return
+        gated_domain(m, "wide", ~systolic)
+        with m.If(fire):
+            m.d.sync += self.vector.eq(heads[0])
+            m.d["wide"] += [register.eq(head) for register, head in zip(self.registers, heads, strict=True)]
 
     def _step(self, m: Module, chain: CounterChain) -> Any:
         """Flags of the iteration that stands."""

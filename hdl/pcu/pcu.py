@@ -65,14 +65,14 @@ class PCU(wiring.Component):
         m = Module()
         params = self.params
         layout = pcu_layout(params)
-        m.submodules.registers = registers = ConfigRegisters(layout, len(STATUS))
+        m.submodules.registers = registers = ConfigRegisters(layout, len(STATUS), self.gated)
         wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         config = registers.active
         distances = {
             Mode.SYSTOLIC: params.arith.multiply_add,
             Mode.SIMD: max(operation_latency(params.arith), params.arith.add),
         }
-        m.submodules.header = header = Header(params, distances)
+        m.submodules.header = header = Header(params, distances, self.gated)
         array, reduction, side = SystolicArray(params), Reduction(params), Side(params)
         m.submodules.drain = drain = Drain(params)
         tail = Tail(params, self.in_flight)
@@ -193,7 +193,7 @@ class PCU(wiring.Component):
             array.rows.eq(header.config.systolic.rows),
             array.issue.eq(header.issue & systolic),
             array.step.eq(header.step),
-            array.vector.eq(header.registers[0]),
+            array.vector.eq(header.vector),
             array.broadcast.eq(header.broadcast),
             array.initial.eq(header.initial),
             drain.reserve.eq(header.emits & systolic),
