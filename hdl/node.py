@@ -48,9 +48,9 @@ def edge_signature(params: RDUParams) -> wiring.Signature:
     )
 
 
-def sleeping_pcu(params: PCUParams) -> Sleeper:
-    """A PCU that sleeps, and whose unused body always does."""
-    return Sleeper(PCU(params, gated=True))
+def sleeping_pcu(params: PCUParams, fast: bool = False) -> Sleeper:
+    """A PCU that sleeps, and whose unused body always does; ``fast``: :class:`hdl.pcu.pcu.PCU`."""
+    return Sleeper(PCU(params, gated=True, fast=fast))
 
 
 def sleeping_pmu(params: PMUParams) -> Sleeper:
@@ -86,9 +86,10 @@ class Node(wiring.Component):
     - ``start``, ``done``: of the compute units in order. ``halt``, ``quiet``, ``fault``, ``memory``: of the AGCU.
     """
 
-    def __init__(self, params: RDUParams, column: int, gated: bool = False) -> None:
-        """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`)."""
-        self.params, self.column, self.gated = params, column, gated
+    def __init__(self, params: RDUParams, column: int, gated: bool = False, fast: bool = False) -> None:
+        """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`); ``fast``: a simulator
+        computes arithmetic in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.column, self.gated, self.fast = params, column, gated, fast
         self.kinds = node_kinds(params, column)
         compute = sum(kind in COMPUTE for kind in self.kinds)
         edge = edge_signature(params)
@@ -141,7 +142,7 @@ class Node(wiring.Component):
             case Kind.TOKEN_SWITCH:
                 return once(variants[TokenSwitch], token_sizes(params, column))
             case Kind.PCU:
-                return once(variants[PCU], params.pcu)
+                return once(variants[PCU], params.pcu, **({"fast": True} if self.fast else {}))
             case Kind.PMU:
                 return once(variants[PMU], params.pmu)
             case Kind.AGCU:

@@ -30,9 +30,10 @@ class Socket(wiring.Component):
     - Requesters of memory: the AGCUs, tile by tile; the launch sequencer; the host's window.
     """
 
-    def __init__(self, params: RDUParams, gated: bool = False) -> None:
-        """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`)."""
-        self.params, self.gated = params, gated
+    def __init__(self, params: RDUParams, gated: bool = False, fast: bool = False) -> None:
+        """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`); ``fast``: a simulator
+        computes arithmetic in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.gated, self.fast = params, gated, fast
         channels = {tier: tier_map(params, tier).channels for tier in Tier}
         super().__init__(
             {
@@ -47,7 +48,7 @@ class Socket(wiring.Component):
         m = Module()
         params = self.params
         m.submodules.host = host = Host(unit_map(params))
-        tiles = [once(Tile, params, self.gated) for _ in range(params.tiles)]
+        tiles = [once(Tile, params, self.gated, self.fast) for _ in range(params.tiles)]
         requesters: list[Any] = []
         for t, tile in enumerate(tiles):
             m.submodules[f"tile_{t}"] = tile

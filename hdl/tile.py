@@ -31,9 +31,9 @@ class Tile(wiring.Component):
     - ``memory``: of each AGCU, in the order of the floorplan.
     """
 
-    def __init__(self, params: RDUParams, gated: bool = False) -> None:
-        """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`)."""
-        self.params, self.gated = params, gated
+    def __init__(self, params: RDUParams, gated: bool = False, fast: bool = False) -> None:
+        """``gated``, ``fast``: of its nodes."""
+        self.params, self.gated, self.fast = params, gated, fast
         self.agcus = [place for place in floorplan(params).tile(0) if place.kind is Kind.AGCU]
         edge = edge_signature(params)
         super().__init__(
@@ -55,7 +55,7 @@ class Tile(wiring.Component):
         buses = iter(control.buses)
         nodes: dict[tuple[int, int], Any] = {}
         for row, column in self._places():
-            nodes[row, column] = node = once(Node, self.params, self._like(column), self.gated)
+            nodes[row, column] = node = once(Node, self.params, self._like(column), self.gated, self.fast)
             m.submodules[f"node_{row}_{column}"] = DomainRenamer("cleared")(node)
             m.d.comb += [node.row.eq(row), node.where.eq(self.first_column + column), node.commit.eq(control.commit)]
             for bus, own in zip(islice(buses, len(node.buses)), node.buses, strict=True):

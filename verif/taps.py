@@ -5,7 +5,6 @@ nothing where it was not asked for, and the simulation with taps is a build of i
 """
 
 import ctypes
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,12 +36,7 @@ def tap_sources(params: RDUParams) -> tuple[Path, ...]:
     """What a gated board of ``params`` is built with so that it has taps."""
     text = "\n".join(_bindings(params))
     file = tools.build_root() / f"taps_{params.name}-{cache.digest([text])}.sv"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(f".{os.getpid()}")
-        fresh.write_text(text)
-        fresh.replace(file)  # at once: others may be reading
-    return (*MODELS, file)
+    return (*MODELS, cache.kept(file, text))
 
 
 def _bindings(params: RDUParams) -> Iterator[str]:

@@ -17,9 +17,10 @@ from hdl.pcu.inputs import lane_words
 from hdl.pcu.outputs import Outputs
 from hdl.pcu.reduce import Reduction, reduction_latency
 from hdl.pcu.side import Side
-from hdl.pcu.simd import SimdStage, operation_latency, stage_latency, traffic_layout
+from hdl.pcu.simd import SimdStage, stage_latency, traffic_layout
 from hdl.pcu.systolic import Drain, SystolicArray
 from hdl.pcu.tail import Tail, tail_latency
+from hdl.pcu.timing import operation_latency
 from hdl.streams import scalar_stream, vector_stream
 
 
@@ -36,9 +37,10 @@ class PCU(wiring.Component):
     - Source: :func:`golden_model.pcu.run` computes the same to the bit.
     """
 
-    def __init__(self, params: PCUParams, gated: bool = False) -> None:
-        """``gated``: the body that the mode does not use is not clocked (:mod:`hdl.clock_gate`)."""
-        self.params, self.gated = params, gated
+    def __init__(self, params: PCUParams, gated: bool = False, fast: bool = False) -> None:
+        """``gated``: the body that the mode does not use is not clocked (:mod:`hdl.clock_gate`); ``fast``: a simulator
+        computes its arithmetic in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.gated, self.fast = params, gated, fast
         super().__init__(
             {
                 "bus": In(config_port()),
@@ -73,9 +75,9 @@ class PCU(wiring.Component):
             Mode.SIMD: max(operation_latency(params.arith), params.arith.add),
         }
         m.submodules.header = header = Header(params, distances, self.gated)
-        array, reduction, side = SystolicArray(params), Reduction(params), Side(params)
+        array, reduction, side = SystolicArray(params, self.fast), Reduction(params, self.fast), Side(params)
         m.submodules.drain = drain = Drain(params)
-        tail = Tail(params, self.in_flight)
+        tail = Tail(params, self.in_flight, self.fast)
         m.submodules.outputs = outputs = Outputs(params, self.in_flight)
         systolic, start = Signal(), Signal()
         m.d.comb += [registers.commit.eq(self.commit), systolic.eq(config.mode == Mode.SYSTOLIC)]
@@ -214,8 +216,9 @@ class PCU(wiring.Component):
             traffic.shared.eq(header.context.shared),
             traffic.registers.eq(header.registers),
         ]
+        fast = {"fast": True} if self.fast else {}  # the name of a module without stays what it was
         for s in range(self.params.stages):
-            stage = once(SimdStage, self.params)
+            stage = once(SimdStage, self.params, **fast)
             m.submodules[f"stage_{s}"] = self._clocked(stage, "simd")
             m.d.comb += [stage.config.eq(header.config.stages[s]), stage.i_valid.eq(valid), stage.i.eq(traffic)]
             valid, traffic = stage.o_valid, stage.o

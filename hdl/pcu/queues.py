@@ -55,22 +55,22 @@ class Companion(wiring.Component):
 class Accumulators(wiring.Component):
     """``count`` words of a place in the body: one read in any cycle, one kept at its end."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, width: int = SCALAR_BITS) -> None:
+        self.count, self.width = count, width
         place = range(count)
         super().__init__(
             {
                 "place": In(place),
-                "value": Out(SCALAR_BITS),
+                "value": Out(width),
                 "keep": In(1),
                 "kept_place": In(place),
-                "kept": In(SCALAR_BITS),
+                "kept": In(width),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=SCALAR_BITS, depth=max(2, self.count), init=[])
+        m.submodules.memory = memory = Memory(shape=self.width, depth=max(2, self.count), init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         m.d.comb += [
             read.addr.eq(self.place),

@@ -14,17 +14,14 @@ from hdl.arith.operations import ReduceOp
 from hdl.once import once
 from hdl.params import SCALAR_BITS, PCUParams
 from hdl.pcu.config import IDENTITY, Operation, pcu_layout
+from hdl.pcu.fast import combined
 from hdl.pcu.header import choose, step_layout
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.queues import Companion, Delayed
+from hdl.pcu.timing import level_latency
 
 Candidate = data.StructLayout({"value": Fp32, "index": SCALAR_BITS})
 """A value and the index it stands at."""
-
-
-def level_latency(params: PCUParams) -> int:
-    """Latency of one level of the tree, and of the accumulation over time: that of the adder; the others wait."""
-    return max(params.arith.add, params.arith.compare, 1)
 
 
 def reduction_latency(params: PCUParams) -> int:
@@ -96,8 +93,9 @@ class Reduction(wiring.Component):
     - Golden model: :func:`golden_model.numerics.lane_tree`, :func:`golden_model.numerics.time_reduce`.
     """
 
-    def __init__(self, params: PCUParams) -> None:
-        self.params = params
+    def __init__(self, params: PCUParams, fast: bool = False) -> None:
+        """``fast``: a simulator combines in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.fast = params, fast
         super().__init__(
             {
                 "config": In(pcu_layout(params)),
@@ -147,27 +145,33 @@ class Reduction(wiring.Component):
             lanes.append(lane)
         level = 0
         while len(lanes) > 1:
-            following = []
-            for k in range(0, len(lanes), 2):
-                m.submodules[f"combine_{level}_{k // 2}"] = node = once(Combine, self.params)
-                m.d.comb += [
-                    node.i.operation.eq(self.config.reduce.operation),
-                    node.i.a.eq(lanes[k]),
-                    node.i.b.eq(lanes[k + 1]),
-                ]
-                following.append(node)
-            active, enters = _moving(m, f"level_{level}", enters, following[0].latency)
-            m.d.comb += [node.en.eq(active) for node in following]
-            lanes, level = [node.o for node in following], level + 1
+            active, enters = _moving(m, f"level_{level}", enters, level_latency(self.params))
+            lanes, level = self._combined(m, f"combine_{level}", active, lanes), level + 1
         return enters, lanes[0]
+
+    def _combined(self, m: Module, name: str, active: Value, candidates: list[Any]) -> list[Any]:
+        """Of candidates 2k and 2k + 1 one each, :func:`level_latency` cycles later."""
+        operation = self.config.reduce.operation
+        if self.fast:
+            return combined(m, name, self.params, active, operation, candidates)
+        results = []
+        for k in range(0, len(candidates), 2):
+            m.submodules[f"{name}_{k // 2}"] = node = once(Combine, self.params)
+            m.d.comb += [
+                node.en.eq(active),
+                node.i.operation.eq(operation),
+                node.i.a.eq(candidates[k]),
+                node.i.b.eq(candidates[k + 1]),
+            ]
+            results.append(node.o)
+        return results
 
     def _accumulate(self, m: Module, enters: Value, step: Any, found: Any) -> tuple[Value, Any, Any]:
         """Combines each value with what its slot holds; whether one leaves, its step, and the total."""
         config = self.config.reduce
-        m.submodules.over_time = unit = once(Combine, self.params)
         totals = Array(Signal(Candidate, name=f"total_{i}") for i in range(self.params.interleave))
-        m.submodules.steps = steps = Companion(step_layout(self.params), unit.latency + 2)
-        active, leaves = _moving(m, "over_time", enters, unit.latency)
+        m.submodules.steps = steps = Companion(step_layout(self.params), level_latency(self.params) + 2)
+        active, leaves = _moving(m, "over_time", enters, level_latency(self.params))
         kept = steps.head
         bypass = leaves & (kept.slot == step.slot)
         start = Signal(Candidate)
@@ -181,18 +185,18 @@ class Reduction(wiring.Component):
             for operation, value in identity.items():
                 with m.Case(operation):
                     m.d.comb += start.value.as_value().eq(value)
+        total, held = Signal(Candidate), Signal(Candidate)
+        (result,) = self._combined(m, "over_time", active, [held, found])
         m.d.comb += [
-            unit.en.eq(active),
-            unit.i.operation.eq(config.operation),
-            unit.i.a.eq(Mux(step.first, start, Mux(bypass, unit.o, totals[step.slot]))),
-            unit.i.b.eq(found),
+            Cat(total).eq(Cat(result)),
+            held.eq(Mux(step.first, start, Mux(bypass, total, totals[step.slot]))),
             steps.push.eq(enters),
             steps.value.eq(step),
             steps.pop.eq(leaves),
         ]
         with m.If(leaves):
-            m.d.sync += totals[kept.slot].eq(unit.o)
-        return leaves, kept, unit.o
+            m.d.sync += totals[kept.slot].eq(total)
+        return leaves, kept, total
 
 
 def _moving(m: Module, name: str, enters: Value, latency: int) -> tuple[Value, Value]:

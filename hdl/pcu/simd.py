@@ -14,29 +14,21 @@ from hdl.arith.integer import IntegerUnit
 from hdl.arith.multiply import Multiply
 from hdl.arith.operations import CompareOp, IntegerOp
 from hdl.once import once
-from hdl.params import SCALAR_BITS, ArithParams, PCUParams
+from hdl.params import SCALAR_BITS, PCUParams
 from hdl.pcu.config import IDENTITY, REGISTERS, SHARED, Operation, Source, stage_layout
+from hdl.pcu.fast import FastLanes
 from hdl.pcu.header import step_layout
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.passes import lane_number, which
 from hdl.pcu.queues import Accumulators, Companion, Delayed
+from hdl.pcu.timing import operation_latency, place_bits
 
 BF16_DEPTH = 2  # the most registers a rounding to BF16 can be cut into
-
-
-def operation_latency(arith: ArithParams) -> int:
-    """Latency of every operation: that of the slowest unit; the others wait."""
-    return max(arith.add, arith.multiply, arith.compare, arith.convert, arith.integer)
 
 
 def stage_latency(params: PCUParams) -> int:
     """Cycles through a stage: to choose the operands, the operation, and of more passes than one to gather them."""
     return 1 + operation_latency(params.arith) + (params.passes if params.passes > 1 else 0)
-
-
-def place_bits(params: PCUParams) -> range:
-    """The accumulators of one unit: a slot's for each lane that it serves, lanes first."""
-    return range(params.interleave * params.passes)
 
 
 class Lane(wiring.Component):
@@ -132,6 +124,19 @@ class Lane(wiring.Component):
         return unit
 
 
+def unit_codes(m: Module, operation: Value) -> tuple[Signal, Signal]:
+    """An operation as the integer and the comparing unit of a :class:`Lane` know it."""
+    code = Value.cast(operation)
+    integer, compare = Signal(IntegerOp), Signal(CompareOp)
+    whole = code >= Operation.INT_ADD.value
+    # the enums list the operations in one order; PASS and SELECT add zero
+    m.d.comb += [
+        Value.cast(integer).eq(Mux(whole, code - Operation.INT_ADD.value, IntegerOp.ADD.value)),
+        Value.cast(compare).eq(code - Operation.LT.value),
+    ]
+    return integer, compare
+
+
 def traffic_layout(params: PCUParams) -> data.StructLayout:
     """What flows from stage to stage."""
     return data.StructLayout(
@@ -150,8 +155,9 @@ class SimdStage(wiring.Component):
     - An accumulating stage takes one slot again after :func:`operation_latency` cycles; the header sees to it.
     """
 
-    def __init__(self, params: PCUParams) -> None:
-        self.params = params
+    def __init__(self, params: PCUParams, fast: bool = False) -> None:
+        """``fast``: a simulator computes the operation in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.fast = params, fast
         self.latency = stage_latency(params)
         traffic = traffic_layout(params)
         super().__init__(
@@ -181,7 +187,6 @@ class SimdStage(wiring.Component):
         kept = self._kept(m, leaving, beside.head.step)
         place = Cat(which(moving[:passes]), step.slot)
         kept_place = Cat(which(leaving), kept.slot)
-        common = self._common(m)
         m.d.comb += [
             beside.push.eq(self.i_valid),
             beside.value.eq(self.i),
@@ -189,25 +194,44 @@ class SimdStage(wiring.Component):
             self.o_valid.eq(moving[self.latency - 1]),
             self.o.eq(beside.head),
         ]
-        results = []
-        for unit in range(params.units):
-            m.submodules[f"lane_{unit}"] = lane = once(Lane, params)
-            self._operands(m, lane, unit)
-            m.d.comb += [getattr(lane, name).eq(value) for name, value in common.items()]
-            m.d.comb += [
-                lane.en.eq(moving[: works + passes - 1].any()),
-                lane.first.eq(step.first),
-                lane.place.eq(place),
-                lane.bypass.eq(leaving.any() & (kept_place == place)),
-                lane.keep.eq(leaving.any() & self.config.accumulate),
-                lane.kept_place.eq(kept_place),
-            ]
-            results.append(lane.o)
+        common = {
+            "en": moving[: works + passes - 1].any(),
+            "operation": self.config.operation,
+            "accumulate": self.config.accumulate,
+            "identity": self._identity(m),
+            "first": step.first,
+            "place": place,
+            "bypass": leaving.any() & (kept_place == place),
+            "keep": leaving.any() & self.config.accumulate,
+            "kept_place": kept_place,
+        }
+        results = self._fast_lanes(m, common) if self.fast else self._lanes(m, common)
         whole = self._gathered(m, leaving, Cat(results))
         for r in range(REGISTERS):
             with m.If(self.config.into == r):
                 m.d.comb += self.o.registers[r].eq(whole)
         return m
+
+    def _lanes(self, m: Module, common: dict[str, Value]) -> list[Value]:
+        """The results of the units; ``common``: what all are told alike."""
+        results = []
+        integer, compare = unit_codes(m, self.config.operation)
+        common = common | {"integer": integer, "compare": compare}
+        for unit in range(self.params.units):
+            m.submodules[f"lane_{unit}"] = lane = once(Lane, self.params)
+            a, b = self._operands(m, unit)
+            m.d.comb += [lane.a.eq(a), lane.b.eq(b)]
+            m.d.comb += [getattr(lane, name).eq(value) for name, value in common.items()]
+            results.append(lane.o)
+        return results
+
+    def _fast_lanes(self, m: Module, common: dict[str, Value]) -> list[Value]:
+        m.submodules.lanes = lanes = FastLanes(self.params)
+        m.d.comb += [getattr(lanes, name).eq(value) for name, value in common.items()]
+        for unit in range(self.params.units):
+            a, b = self._operands(m, unit)
+            m.d.comb += [lanes.a[unit].eq(a), lanes.b[unit].eq(b)]
+        return list(lanes.o)
 
     def _kept(self, m: Module, leaving: Value, beside: Any) -> Any:
         """The step of what leaves the units, ``beside`` being that of what leaves the stage."""
@@ -229,25 +253,6 @@ class SimdStage(wiring.Component):
             m.d.sync += whole.eq(Cat(before, results))
         return whole
 
-    def _common(self, m: Module) -> dict[str, Value]:
-        """What the configuration says to every lane alike."""
-        operation = self.config.operation
-        code = Value.cast(operation)
-        integer, compare = Signal(IntegerOp), Signal(CompareOp)
-        whole = code >= Operation.INT_ADD.value
-        # the enums list the operations in one order; PASS and SELECT add zero
-        m.d.comb += [
-            Value.cast(integer).eq(Mux(whole, code - Operation.INT_ADD.value, IntegerOp.ADD.value)),
-            Value.cast(compare).eq(code - Operation.LT.value),
-        ]
-        return {
-            "operation": operation,
-            "integer": integer,
-            "compare": compare,
-            "accumulate": self.config.accumulate,
-            "identity": self._identity(m),
-        }
-
     def _identity(self, m: Module) -> Value:
         """What an accumulation starts from.
 
@@ -265,8 +270,8 @@ class SimdStage(wiring.Component):
             bits.append(wires[ones])
         return Cat(bits)
 
-    def _operands(self, m: Module, lane: Any, unit: int) -> None:
-        """Chooses a and b of the lane that the unit serves in this pass; a selection is made here too."""
+    def _operands(self, m: Module, unit: int) -> tuple[Value, Value]:
+        """Registers that hold a and b of the lane that the unit serves in this pass; a selection is made here too."""
         config, registers = self.config, self.i.registers
         number = lane_number(self.params, unit, self._fetching)
         sources: dict[Source, Any] = {
@@ -288,7 +293,7 @@ class SimdStage(wiring.Component):
         operands = [Signal(SCALAR_BITS, name=f"{name}_now_{unit}") for name in ("a", "b")]
         with m.If(self._fetching.any()):
             m.d.sync += [operands[0].eq(Mux(other, b, a)), operands[1].eq(Mux(selects | passes, 0, b))]
-        m.d.comb += [lane.a.eq(operands[0]), lane.b.eq(operands[1])]
+        return operands[0], operands[1]
 
     def _exchanged(self, m: Module, unit: int, number: Value | int) -> Signal:
         """The value that lane ``number`` gets from another."""

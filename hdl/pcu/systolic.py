@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from hdl.arith.multiply_add import MultiplyAdd
 from hdl.once import once
 from hdl.params import ELEMENT_BITS, SCALAR_BITS, PCUParams
 from hdl.pcu.config import pcu_layout
+from hdl.pcu.fast import FastCells
 from hdl.pcu.header import context_layout, step_layout
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.passes import resting
@@ -75,8 +76,9 @@ class SystolicArray(wiring.Component):
     - Stages from ``rows`` on do not move.
     """
 
-    def __init__(self, params: PCUParams) -> None:
-        self.params = params
+    def __init__(self, params: PCUParams, fast: bool = False) -> None:
+        """``fast``: a simulator multiplies and adds in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.fast = params, fast
         self.latency = params.arith.multiply_add
         super().__init__(
             {
@@ -106,6 +108,11 @@ class SystolicArray(wiring.Component):
         kept = steps[-1]
         bypass = in_flight[-1] & (kept.slot == self.step.slot)
         m.d.comb += self.finish.eq(in_flight[-1] & kept.emit)
+        cells = self._fast_cells if self.fast else self._cells
+        cells(m, active, bypass, in_flight[-1], kept)
+        return m
+
+    def _cells(self, m: Module, active: Value, bypass: Value, leaves: Value, kept: Any) -> None:
         for s in range(self.params.stages):
             working = Signal(name=f"working_{s}")
             m.d.comb += working.eq(s < self.rows)
@@ -119,11 +126,24 @@ class SystolicArray(wiring.Component):
                     cell.first.eq(self.step.first),
                     cell.slot.eq(self.step.slot),
                     cell.bypass.eq(bypass),
-                    cell.keep.eq(in_flight[-1] & working),
+                    cell.keep.eq(leaves & working),
                     cell.kept_slot.eq(kept.slot),
                     self.sums[s][lane].eq(cell.sum),
                 ]
-        return m
+
+    def _fast_cells(self, m: Module, active: Value, bypass: Value, leaves: Value, kept: Any) -> None:
+        m.submodules.cells = cells = FastCells(self.params)
+        for name in ("vector", "broadcast", "initial"):
+            m.d.comb += getattr(cells, name).eq(getattr(self, name))
+        m.d.comb += [
+            cells.en.eq(active),
+            cells.first.eq(self.step.first),
+            cells.slot.eq(self.step.slot),
+            cells.bypass.eq(bypass),
+            cells.keep.eq(leaves),
+            cells.kept_slot.eq(kept.slot),
+            self.sums.eq(cells.sums),
+        ]
 
 
 class Drain(wiring.Component):

@@ -11,13 +11,15 @@ from hdl.arith import lfsr_params
 from hdl.arith.add import Add
 from hdl.arith.compare import MinMax
 from hdl.arith.convert import FloatToInteger, Fp32ToBf16
+from hdl.arith.fast import Fast
 from hdl.arith.formats import BF16, FP32, Fp32
 from hdl.arith.lfsr import Lfsr
 from hdl.arith.multiply import Multiply
 from hdl.arith.special import SpecialFunction
 from hdl.once import once
 from hdl.params import SCALAR_BITS, PCUParams
-from hdl.pcu.config import BYTE_BITS, Conversion, pcu_layout
+from hdl.pcu import fast
+from hdl.pcu.config import BYTE_BITS, Conversion, Operation, pcu_layout
 from hdl.pcu.header import choose, context_layout
 from hdl.pcu.inputs import lane_words
 from hdl.pcu.passes import counted, lane_number, which
@@ -44,9 +46,10 @@ class Tail(wiring.Component):
     - ``ready`` falls for ``lanes`` cycles from ``start`` while the random numbers are seeded, if they are used.
     """
 
-    def __init__(self, params: PCUParams, in_flight: int) -> None:
-        """``in_flight``: the most contexts that can be pushed before their vectors leave."""
-        self.params, self.in_flight = params, in_flight
+    def __init__(self, params: PCUParams, in_flight: int, fast: bool = False) -> None:
+        """``in_flight``: the most contexts that can be pushed before their vectors leave; ``fast``: a simulator
+        computes in C (:mod:`hdl.arith.fast`)."""
+        self.params, self.in_flight, self.fast = params, in_flight, fast
         super().__init__(
             {
                 "config": In(pcu_layout(params)),
@@ -82,17 +85,20 @@ class Tail(wiring.Component):
             m, "scale", tail.scale.use, valid, lanes,
             lambda lane: once(Multiply, FP32, FP32, arith.multiply),
             lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(scale.head))],
+            lambda x: fast.operated(self.params, Operation.MULTIPLY, arith.multiply, x, scale.head),
         )  # fmt: skip
         m.d.comb += offset.pop.eq(self._turns(m, "offset", valid)[-1])
         valid, lanes = self._step(
             m, "offset", tail.offset.use, valid, lanes,
             lambda lane: once(Add, FP32, arith.add),
             lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(offset.head))],
+            lambda x: fast.operated(self.params, Operation.ADD, arith.add, x, offset.head),
         )  # fmt: skip
         valid, lanes = self._step(
             m, "special", tail.special.use, valid, lanes,
             lambda lane: once(SpecialFunction, depth=arith.special),
             lambda unit, x: [unit.i.x.eq(x), unit.i.function.eq(tail.special.function)],
+            lambda x: fast.function_of(self.params, x, tail.special.function),
         )  # fmt: skip
         valid, lanes = self._limit(m, "low", tail.clamp.low, 1, valid, lanes)
         valid, lanes = self._limit(m, "high", tail.clamp.high, 0, valid, lanes)
@@ -150,8 +156,11 @@ class Tail(wiring.Component):
         lanes: Any,
         make: Callable[[int], Any],
         operands: Callable[[Any, Any], Sequence[Any]],
+        outside: Callable[[Any], fast.Driven],
     ) -> tuple[Value, Any]:
         """One unit a lane, moving only while a vector is inside; passed by unless ``use``."""
+        if self.fast:
+            return self._fast_step(m, name, use, valid, lanes, *outside(lanes))
         units = [make(number) for number in range(self.params.units)]
         active, finished = self._moving(m, name, valid & use, units[0].latency)
         result = Signal(data.ArrayLayout(SCALAR_BITS, self.params.units), name=f"{name}_result")
@@ -161,12 +170,25 @@ class Tail(wiring.Component):
             m.d.comb += result[number].eq(Mux(use, unit.o.as_value(), lanes[number]))
         return Mux(use, finished, valid), result
 
+    def _fast_step(
+        self, m: Module, name: str, use: Value, valid: Value, lanes: Any, unit: Fast, operands: Sequence[Any]
+    ) -> tuple[Value, Any]:
+        """The same by one unit for all lanes."""
+        active, finished = self._moving(m, name, valid & use, unit.latency)
+        result = Signal(data.ArrayLayout(SCALAR_BITS, self.params.units), name=f"{name}_result")
+        m.submodules[f"{name}_lanes"] = unit
+        m.d.comb += [unit.en.eq(active), *operands]
+        m.d.comb += result.as_value().eq(Mux(use, unit.o.as_value(), Cat(lanes)))
+        return Mux(use, finished, valid), result
+
     def _limit(self, m: Module, name: str, limit: Value, maximum: int, valid: Value, lanes: Any) -> tuple[Value, Any]:
         """The greater of each lane and ``limit``, or the lesser."""
+        extremum = Operation.MAXIMUM if maximum else Operation.MINIMUM
         return self._step(
             m, name, self.config.tail.clamp.use, valid, lanes,
             lambda lane: once(MinMax, FP32, self.params.arith.compare),
             lambda unit, x: [unit.i.a.eq(x), unit.i.b.eq(Fp32(limit)), unit.i.maximum.eq(maximum)],
+            lambda x: fast.operated(self.params, extremum, self.params.arith.compare, x, limit),
         )  # fmt: skip
 
     def _moving(self, m: Module, name: str, enters: Value, latency: int) -> tuple[Value, Value]:
@@ -177,14 +199,27 @@ class Tail(wiring.Component):
 
     def _convert(self, m: Module, valid: Value, lanes: Any) -> tuple[Value, Any]:
         """To BF16 in the upper half of a lane, or to INT32, or to INT8 with its sign extended."""
-        config, depth = self.config.tail, self.params.arith.convert
+        config = self.config.tail
         to_byte = config.conversion == Conversion.INT8
         to_integer = to_byte | (config.conversion == Conversion.INT32)
         stochastic = config.conversion == Conversion.BF16_STOCHASTIC
         use = config.conversion != Conversion.NONE
-        active, finished = self._moving(m, "convert", valid & use, depth)
+        active, finished = self._moving(m, "convert", valid & use, self.params.arith.convert)
         result = Signal(data.ArrayLayout(SCALAR_BITS, self.params.units), name="convert_result")
         randoms = self._randoms(m, valid, stochastic)
+        converted = self._fast_converted if self.fast else self._converted
+        narrow, whole = converted(m, active, to_integer, stochastic, lanes, randoms)
+        for number, lane in enumerate(lanes):
+            integer = Mux(to_byte, _saturated(whole[number]), whole[number])
+            m.d.comb += result[number].eq(Mux(use, Mux(to_integer, integer, narrow[number]), lane))
+        return Mux(use, finished, valid), result
+
+    def _converted(
+        self, m: Module, active: Value, to_integer: Value, stochastic: Value, lanes: Any, randoms: Sequence[Value]
+    ) -> tuple[list[Value], list[Value]]:
+        """Every lane as BF16 in its upper half, and as an integer."""
+        depth = self.params.arith.convert
+        narrow, whole = [], []
         for number, lane in enumerate(lanes):
             m.submodules[f"round_{number}"] = rounding = once(Fp32ToBf16, min(BF16_DEPTH, depth))
             m.submodules[f"integer_{number}"] = integer = once(FloatToInteger, FP32, SCALAR_BITS, depth)
@@ -201,10 +236,26 @@ class Tail(wiring.Component):
                 m.submodules[f"round_wait_{number}"] = wait = Delayed(BF16.width, depth - rounding.latency)
                 m.d.comb += [wait.en.eq(rounding.en), wait.i.eq(rounded)]
                 rounded = wait.o
-            narrow = Cat(C(0, BF16_LOW), rounded)
-            whole = Mux(to_byte, _saturated(integer.o), integer.o)
-            m.d.comb += result[number].eq(Mux(use, Mux(to_integer, whole, narrow), lane))
-        return Mux(use, finished, valid), result
+            narrow.append(Cat(C(0, BF16_LOW), rounded))
+            whole.append(integer.o)
+        return narrow, whole
+
+    def _fast_converted(
+        self, m: Module, active: Value, to_integer: Value, stochastic: Value, lanes: Any, randoms: Sequence[Value]
+    ) -> tuple[list[Value], list[Value]]:
+        m.submodules.round_lanes = rounding = fast.rounding(self.params)
+        nothing = C(0, SCALAR_BITS)
+        integer, operands = fast.operated(self.params, Operation.TO_INTEGER, self.params.arith.convert, lanes, nothing)
+        m.submodules.integer_lanes = integer
+        m.d.comb += [
+            rounding.en.eq(active & ~to_integer),
+            Cat(rounding.i.x).eq(Cat(lanes)),
+            Cat(rounding.i.random).eq(Cat(randoms)),
+            rounding.i.stochastic.eq(stochastic),
+            integer.en.eq(active & to_integer),
+            *operands,
+        ]
+        return list(rounding.o), list(integer.o)
 
     def _randoms(self, m: Module, valid: Value, stochastic: Value) -> list[Value]:
         """A random number for each unit, of the lane that it serves."""

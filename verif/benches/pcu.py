@@ -20,7 +20,7 @@ from hdl.params import PCUParams
 from hdl.pcu.config import STATUS, Conversion, SharedSource
 from hdl.pcu.outputs import PORT_DEPTH
 from hdl.pcu.pcu import PCU
-from hdl.pcu.simd import operation_latency
+from hdl.pcu.timing import operation_latency
 from verif import pcu_cases as cases
 from verif import pcu_coverage
 from verif import pcu_kernels as kernels

@@ -14,16 +14,17 @@ from verif.models.memory import SHAKE, MemoryModel
 class Board(wiring.Component):
     """``axi``, ``irq``: of the socket. ``shake``: random latency of the memories, zero for none.
 
-    ``gated``: units that have nothing to do are not clocked, which is faster.
+    ``gated``: units that have nothing to do are not clocked, which is faster. ``fast``: arithmetic in C
+    (:mod:`verif.fast`), which is faster still.
     """
 
-    def __init__(self, params: RDUParams, gated: bool = True) -> None:
-        self.params, self.gated = params, gated
+    def __init__(self, params: RDUParams, gated: bool = True, fast: bool = False) -> None:
+        self.params, self.gated, self.fast = params, gated, fast
         super().__init__({"axi": In(axi4_lite(ADDRESS_BITS)), "irq": Out(1), "shake": In(SHAKE)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.socket = socket = Socket(self.params, self.gated)
+        m.submodules.socket = socket = Socket(self.params, self.gated, self.fast)
         m.submodules.memory = memory = MemoryModel(self.params)
         connect(m, flipped(self.axi), socket.axi)
         for name in ("hbm", "ddr"):

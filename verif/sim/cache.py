@@ -6,6 +6,7 @@ wait for it. A build that was interrupted has no stamp and starts anew.
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,16 @@ def built(name: str, parts: Iterable[str], build: Callable[[Path], None]) -> Pat
             build(folder)
             (folder / STAMP).touch()
     return folder
+
+
+def kept(file: Path, text: str) -> Path:
+    """``file``, which holds ``text`` and is named after it; written at once, for others may be reading."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f"{file.name}.{os.getpid()}")
+        fresh.write_text(text)
+        fresh.replace(file)
+    return file
 
 
 @contextmanager
