@@ -7,6 +7,7 @@ and the clock is the processor time of this process, so neither Python nor other
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,7 +21,7 @@ from hdl.pcu.config import STATUS
 from hdl.pcu.pcu import PCU
 from hdl.pmu.config import Status
 from hdl.pmu.pmu import PMU
-from verif import figures
+from verif import fast, figures
 from verif import pcu_kernels as kernels
 from verif.loaded import Loaded
 from verif.sim import Model, compile_python
@@ -44,19 +45,27 @@ class Speed:
 
 
 def pcu() -> Iterator[Speed]:
-    """A GEMM on the demo PCU with every cell busy in every cycle, and the same unit idle."""
+    """A GEMM on the demo PCU with every cell busy in every cycle, and the same unit idle; RTL, and with arithmetic in
+    C."""
     params = DEMO.pcu
-    model, note = _built(Sleeper(PCU(params, gated=True)), "bench_pcu_demo")
-    yield Speed("demo PCU, not configured", _speed(model, IDLE_CYCLES), note)
+    yield from _pcu("demo PCU", "pcu_sim_ns_per_mac", *_built(Sleeper(PCU(params, gated=True)), "bench_pcu_demo"))
+    unit = Sleeper(PCU(params, gated=True, fast=True))
+    built = _built(unit, "bench_fast_pcu_demo", fast.sources(params))
+    yield from _pcu("demo PCU, ARITH=fast", "pcu_fast_sim_ns_per_mac", *built)
+
+
+def _pcu(what: str, figure: str, model: Model, note: str) -> Iterator[Speed]:
+    params = DEMO.pcu
+    yield Speed(f"{what}, not configured", _speed(model, IDLE_CYCLES), note)
     gemm = kernels.gemm(FOREVER, 256, params.interleave, params.stages)
     _configure(model, pcu_assembler.assemble(params, gemm))
-    yield Speed("demo PCU, configured, not started", idle := _speed(model, IDLE_CYCLES))
+    yield Speed(f"{what}, configured, not started", idle := _speed(model, IDLE_CYCLES))
     _start(model)
     busy = _checked(model, [STATUS.index("fires")], "PCU")
     cells = params.lanes * params.stages
-    figures.record("pcu_sim_ns_per_mac", round(1e9 / busy / cells, 1))
+    figures.record(figure, round(1e9 / busy / cells, 1))
     note = f"{1e9 / busy / cells:.1f} ns a multiply-add ({cells} a cycle); idle is {idle / busy:.1f} times as fast"
-    yield Speed("demo PCU, GEMM, every cell busy every cycle", busy, note)
+    yield Speed(f"{what}, GEMM, every cell busy every cycle", busy, note)
 
 
 def pmu() -> Iterator[Speed]:
@@ -82,9 +91,9 @@ def pmu() -> Iterator[Speed]:
     yield Speed("demo PMU, a read and a write every cycle", busy, note)
 
 
-def _built(unit: Any, name: str) -> tuple[Model, str]:
+def _built(unit: Any, name: str, sources: Sequence[Path] = ()) -> tuple[Model, str]:
     started = time.perf_counter()
-    model = compile_python(Loaded(unit), name, sources=[CELL])
+    model = compile_python(Loaded(unit), name, sources=[CELL, *sources])
     model.reset()
     return model, f"built or found in {time.perf_counter() - started:.0f} s"
 

@@ -44,6 +44,7 @@ DECLARED = (
     Figure("special_functions_rtl_mismatches", "of 65,536 inputs a function", "==", 0, "make verify ONLY=arith"),
     Figure("fma_triples_checked", "operand triples", ">=", 20_000_000, "make verify ONLY=arith"),
     Figure("fma_mismatches", "of the triples checked", "==", 0, "make verify ONLY=arith"),
+    Figure("fast_arith_operands_checked", "operands, C beside RTL", ">=", 100_000_000, "make verify ONLY=arith"),
     Figure("arith_defects_planted", "defects", ">=", 10, "make verify ONLY=arith"),
     Figure("arith_defects_caught", "defects", "==", "arith_defects_planted", "make verify ONLY=arith"),
     Figure("fma_ecp5_lut4", "LUT4", "<", 833, "make fpga-units"),
@@ -63,6 +64,7 @@ DECLARED = (
         )
     ),
     Figure("pcu_sim_ns_per_mac", "ns, one core", "<=", 60, "make bench ONLY=pcu"),
+    Figure("pcu_fast_sim_ns_per_mac", "ns, one core, ARITH=fast", "<=", 15, "make bench ONLY=pcu"),
     Figure("dma_ddr_utilisation", "of DDR bandwidth", ">=", 0.95, "make verify ONLY=socket"),
     Figure("copy_hbm_utilisation", "of HBM bandwidth, reads and writes", ">=", 0.95, "make verify ONLY=socket"),
     Figure("random_programs", "programs", ">=", 300, "make verify ONLY=socket"),

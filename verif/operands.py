@@ -48,6 +48,14 @@ def triples(rng: np.random.Generator, count: int) -> Triple:
     return a, b, c
 
 
+def addends(rng: np.random.Generator, a: Bits, b: Bits) -> Bits:
+    """An FP32 operand c for each of these BF16 ones, as in :func:`triples`."""
+    count = len(a)
+    free = singles(FP32, rng, count)
+    relation = rng.integers(0, 1 << _RELATION_BITS, count)
+    return _related(FP32, relation, *_product(a, b), free)
+
+
 def single_strategy(fmt: FloatFormat) -> st.SearchStrategy[int]:
     """One operand's bits; shrinks towards 1.0."""
     return _integers((_OPERAND_BITS,)).map(lambda n: int(_single(fmt, *_split(n, (_OPERAND_BITS,)))[0]))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from verif import arith_campaign, special_campaign
+from verif import arith_campaign, fast_campaign, special_campaign
 from verif.campaign import Part, Result, Shard
 from verif.campaigns.arith_defects import DEFECTS
 from verif.defects import Defect, caught
@@ -14,7 +14,7 @@ from verif.proofs import PROOFS
 def parts() -> list[Part]:
     """Everything ``make verify ONLY=arith`` does; what figures hang on first."""
     multiply_add, *others = arith_campaign.parts()
-    return [multiply_add, _defects(), _proofs(), special_campaign.part(), *others]
+    return [multiply_add, _defects(), _proofs(), special_campaign.part(), fast_campaign.part(), *others]
 
 
 def _proofs() -> Part:
