@@ -14,10 +14,10 @@ help: ## this list
 $(STAMP): pyproject.toml scripts/bootstrap.py
 	@$(PYTHON) scripts/bootstrap.py
 
-sim: $(STAMP) ## language models, a router and experts on the RTL of a socket, every bit compared (EXPERTS=0, LINKS=, MODEL=, PROMPT=, TOKENS=, LAYERS=, PRESET=, WAVES=1)
+sim: $(STAMP) ## language models, a router and experts on the RTL of a socket, every bit compared (ARITH=fast, EXPERTS=0, LINKS=, MODEL=, PROMPT=, TOKENS=, LAYERS=, PRESET=, WAVES=1)
 	@$(RUN) -m scripts.sim $(if $(MODEL),--model "$(MODEL)") $(if $(PROMPT),--prompt "$(PROMPT)") \
 	  $(if $(TOKENS),--tokens $(TOKENS)) $(if $(LAYERS),--layers $(LAYERS)) $(if $(PRESET),--preset $(PRESET)) \
-	  $(if $(EXPERTS),--experts $(EXPERTS)) $(if $(LINKS),--host-links $(LINKS))
+	  $(if $(ARITH),--arith $(ARITH)) $(if $(EXPERTS),--experts $(EXPERTS)) $(if $(LINKS),--host-links $(LINKS))
 
 test: $(STAMP) ## every quick test
 	@$(RUN) -m pytest -n $(JOBS) $(ARGS)

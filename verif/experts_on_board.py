@@ -17,12 +17,11 @@ from coe_mapping.experts import Copy, Order, Strategy, read_composition
 from coe_mapping.experts.on_device import ROUTER, Answer, CompositionDevice, Watcher, copy_command
 from coe_mapping.experts.runtime import Transfer
 from coe_mapping.reference import Reference
-from hdl.clock_gate import CELL
 from hdl.host.format import Opcode
 from hdl.memory.counters import DMACounter
+from hdl.params import preset as named
 from verif.generation import MARK, TimedMachine, tell
-from verif.machine import BLOCKS
-from verif.models import SOURCES
+from verif.machine import BLOCKS, board_name, board_sources
 from verif.sim import run_bench
 
 IN_ORDER = Strategy("in order, LRU")
@@ -109,8 +108,10 @@ class Ran:
         return max(0.0, 1.0 - self.cycles["wait"] / self.switching) if self.switching else 1.0
 
 
-def on_board(preset: str, job: Job, show: Callable[[str], None] = lambda line: None) -> list[Ran]:
-    """A job on the board of ``make sim``; ``show`` is given every line of it.
+def on_board(
+    preset: str, job: Job, show: Callable[[str], None] = lambda line: None, *, fast: bool = False
+) -> list[Ran]:
+    """A job on the board of ``make sim``; ``show`` is given every line of it; ``fast``: arithmetic in C.
 
     Raises:
         SimulationError: the simulation failed.
@@ -126,9 +127,9 @@ def on_board(preset: str, job: Job, show: Callable[[str], None] = lambda line: N
 
     run_bench(
         "verif.benches.board",
-        name=f"board_{preset}_cocotb",
-        parameters={"preset": preset, "job": f"{__name__}:run", "options": asdict(job)},
-        sources=(*SOURCES, CELL),
+        name=board_name(preset, fast=fast),
+        parameters={"preset": preset, "job": f"{__name__}:run", "options": asdict(job), "fast": fast},
+        sources=board_sources(named(preset), fast=fast),
         blocks=BLOCKS,
         timeout_s=LIMIT_S,
         show=line,

@@ -1,6 +1,7 @@
 """The RTL of a socket as a machine for the driver: a compiled board, its registers, its memory by the back door."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from coe_mapping.registers import Registers
 from golden_model.fabric import Data, End
@@ -12,6 +13,7 @@ from hdl.memory.channel import Tier
 from hdl.params import RDUParams
 from hdl.unit_map import unit_map
 from verif.benches.host import AxiLite
+from verif.fast import sources as fast_sources
 from verif.models import SOURCES
 from verif.models.backdoor import Bytes
 from verif.models.board import Board
@@ -29,9 +31,19 @@ STALL_LIMIT = 20_000
 """Cycles without a beat of memory or a start after which a kernel counts as stuck."""
 
 
+def board_sources(params: RDUParams, *, fast: bool = False) -> tuple[Path, ...]:
+    """What a board is built with besides its own Verilog; ``fast``: one with arithmetic in C (:mod:`verif.fast`)."""
+    return (*SOURCES, CELL, *(fast_sources(params.pcu) if fast else ()))
+
+
+def board_name(preset: str, *, fast: bool = False) -> str:
+    """Of the board under cocotb."""
+    return f"board_{preset}{'_fast' if fast else ''}_cocotb"
+
+
 def compiled_board(params: RDUParams, *, tapped: bool = False, waves: bool | None = None) -> Ports:
     """A board under PyVerilator; ``tapped``: one that records all streams between units (:mod:`verif.taps`)."""
-    sources = (*SOURCES, CELL, *(tap_sources(params) if tapped else ()))
+    sources = (*board_sources(params), *(tap_sources(params) if tapped else ()))
     return compile_python(Board(params), f"board_{params.name}", sources=sources, blocks=BLOCKS, waves=waves)
 
 

@@ -15,15 +15,17 @@ from verif.models.board import Board
 from verif.sim.runner import bench_parameters
 
 
-def design(preset: str, job: str, options: object = None, ddr_beats: Sequence[int] | None = None) -> Board:
+def design(
+    preset: str, job: str, options: object = None, ddr_beats: Sequence[int] | None = None, fast: bool = False
+) -> Board:
     """``job``: ``module:function``, called with the machine and ``options``. ``ddr_beats``: bandwidth of its DDR, where
-    it is not the preset's."""
+    it is not the preset's. ``fast``: arithmetic in C."""
     params = named(preset)
     if ddr_beats is not None:
         gain, price = ddr_beats
         ddr = replace(params.memory.ddr, beats=(gain, price))
         params = replace(params, memory=replace(params.memory, ddr=ddr))
-    return Board(params)
+    return Board(params, fast=fast)
 
 
 @cocotb.test()
