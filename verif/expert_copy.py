@@ -15,14 +15,12 @@ from coe_mapping.commands import command
 from coe_mapping.device import Device
 from coe_mapping.experts.on_device import copy_command
 from coe_mapping.experts.runtime import Transfer
-from hdl.clock_gate import CELL
 from hdl.host.format import Opcode
 from hdl.memory.channel import Tier
 from hdl.params import RDUParams
 from verif.experts_on_board import LIMIT_S, CountingMachine, busy
 from verif.generation import MARK, tell
-from verif.machine import BLOCKS
-from verif.models import SOURCES
+from verif.machine import BLOCKS, board_name, board_sources
 from verif.sim import run_bench
 
 
@@ -48,9 +46,9 @@ def copy_cycles(params: RDUParams, size: int, ratio: float = 1.0) -> int:
     beats = slower(params, ratio)
     run_bench(
         "verif.benches.board",
-        name=f"board_{params.name}_cocotb",
+        name=board_name(params.name),
         parameters={"preset": params.name, "job": f"{__name__}:run", "options": {"bytes": size}, "ddr_beats": beats},
-        sources=(*SOURCES, CELL),
+        sources=board_sources(params),
         blocks=BLOCKS,
         timeout_s=LIMIT_S,
         show=show,
