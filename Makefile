@@ -5,6 +5,7 @@ SIM ?= verilator
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 RUN := .venv/bin/python
 STAMP := .venv/openrdu.stamp
+comma := ,
 export SIM WAVES
 
 .PHONY: help sim test verify bench figures verilog fpga-units doctor lint format types clean
@@ -14,10 +15,15 @@ help: ## this list
 $(STAMP): pyproject.toml scripts/bootstrap.py
 	@$(PYTHON) scripts/bootstrap.py
 
-sim: $(STAMP) ## language models, a router and experts on the RTL of a socket, every bit compared (ARITH=fast, EXPERTS=0, LINKS=, MODEL=, PROMPT=, TOKENS=, LAYERS=, PRESET=, WAVES=1)
+sim: $(STAMP) ## language models, a router and experts on the RTL of a socket, every bit compared (ARITH=fast, EXPERTS=0, LINKS=, MODEL=, PROMPT=, TOKENS=, LAYERS=, PRESET=, WAVES=1; a layer of MODEL=smollm2, prefill of ROWS=)
+ifneq ($(ROWS)$(filter smollm2,$(MODEL)),)
+	@$(RUN) -m scripts.sim_layer --model "$(or $(MODEL),smollm2)" --rows "$(or $(ROWS),32$(comma)64)" \
+	  $(if $(PRESET),--preset $(PRESET))
+else
 	@$(RUN) -m scripts.sim $(if $(MODEL),--model "$(MODEL)") $(if $(PROMPT),--prompt "$(PROMPT)") \
 	  $(if $(TOKENS),--tokens $(TOKENS)) $(if $(LAYERS),--layers $(LAYERS)) $(if $(PRESET),--preset $(PRESET)) \
 	  $(if $(ARITH),--arith $(ARITH)) $(if $(EXPERTS),--experts $(EXPERTS)) $(if $(LINKS),--host-links $(LINKS))
+endif
 
 test: $(STAMP) ## every quick test
 	@$(RUN) -m pytest -n $(JOBS) $(ARGS)

@@ -49,8 +49,6 @@ LIMIT_S = 3 * 3600.0
 FAST = "ARITH=fast: the arithmetic of PCUs ran as C, held against the RTL by make verify ONLY=arith"
 BUILT_S = 60
 """A build that takes longer than that was not there."""
-SMOLLM2, PREFILL_ROWS = (576, 9, 3, 64, 1536), 64
-"""Hidden, heads, key heads, head, inner of a model made by others; the rows of prefill that its figures are of."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,6 @@ def main() -> int:
     show(console, result)
     if asked.is_demonstration and not asked.fast:
         _record(result, cold=cold)
-    if asked.params is DEMO and tuple(result["widths"]) == SMOLLM2:
-        _record_smollm2(result)
     written = [OUT / "result.json", OUT / "report.html", *([seen.display.waves] if seen.display.waves else [])]
     console.print(f"written: {', '.join(str(path.relative_to(ROOT)) for path in written)}")
     wrong = list(failures(result, own=asked.is_demonstration))
@@ -310,15 +306,6 @@ def _record(result: dict[str, Any], *, cold: bool) -> None:
     wall = result["wall_s"]
     if cold or wall["build"] < BUILT_S:
         figures.record("sim_cold_s" if cold else "sim_warm_s", round(wall["build"] + wall["simulate"], 1))
-
-
-def _record_smollm2(result: dict[str, Any]) -> None:
-    """The figures of a real model's layer, fused; those of prefill are of 64 rows."""
-    fused = {k["phase"]: k for k in result["kernels"] if k["mode"] == "fused_so" and k["name"] == f"{k['phase']} layer"}
-    figures.record("decode_hbm_utilisation_smollm2", round(fused["decode"]["hbm_utilisation"], 3))
-    if result["rows"]["prefill"] == PREFILL_ROWS:
-        figures.record("prefill_peak_utilisation", round(fused["prefill"]["mac_utilisation"], 3))
-        figures.record("prefill_gemm_pcu_utilisation", round(fused["prefill"]["gemm_utilisation"], 3))
 
 
 def show(console: Console, result: dict[str, Any]) -> None:

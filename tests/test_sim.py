@@ -162,27 +162,6 @@ def test_a_bit_that_differs_is_a_failure_in_one_sentence() -> None:
     ]
 
 
-def test_figures_of_a_real_model_are_those_of_its_fused_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefill only of as many rows as the figures are of."""
-    recorded: dict[str, float] = {}
-    monkeypatch.setattr(sim.figures, "record", recorded.__setitem__)
-    utilisations = {"hbm_utilisation": 0.75, "mac_utilisation": 0.2, "gemm_utilisation": 0.4}
-    kernels = [
-        {"name": name, "phase": phase, "mode": mode} | {key: share * factor for key, share in utilisations.items()}
-        for name, phase, mode, factor in (
-            ("decode layer", "decode", "fused_so", 1.0),
-            ("decode head", "decode", "fused_so", 0.1),
-            ("decode layer", "decode", "fused_ho", 0.2),
-            ("prefill layer", "prefill", "fused_so", 0.5),
-        )
-    ]
-    sim._record_smollm2({"kernels": kernels, "rows": {"prefill": 32}})
-    assert recorded == {"decode_hbm_utilisation_smollm2": 0.75}
-    sim._record_smollm2({"kernels": kernels, "rows": {"prefill": 64}})
-    assert recorded["prefill_peak_utilisation"] == 0.1
-    assert recorded["prefill_gemm_pcu_utilisation"] == 0.2
-
-
 def test_waves_are_kept_beside_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sim, "OUT", tmp_path / "sim")
     run = tmp_path / "run"
