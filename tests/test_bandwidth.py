@@ -12,12 +12,13 @@ from coe_mapping.curves import Curve, merged, pace, sample, served
 from coe_mapping.kernels.decoder import LayerShape, decoder_layer
 from coe_mapping.kernels.gemm import gemm_kernel
 from coe_mapping.kernels.unfused import UnfusedLayout, unfused_layer
-from coe_mapping.kernels.unfused.attention import scores, softmax, values
-from coe_mapping.kernels.unfused.rows import append, gated_product, linear, norm
+from coe_mapping.kernels.unfused.attention import softmax
+from coe_mapping.kernels.unfused.rows import linear
 from coe_mapping.program import Program
 from hdl.errors import ParameterError
 from hdl.floorplan import Kind
 from hdl.params import DEMO, TEST, RDUParams, TierParams
+from verif.kernel_cycles import GEMMS, OPERATORS
 
 SMOLLM2 = LayerShape(576, 9, 3, 64, 1536, 1e-5, rows=1, positions=64, batch=True)
 
@@ -52,49 +53,10 @@ def test_a_sampled_stream_is_served_like_the_whole() -> None:
     assert merged([sampled, sampled]).beats[-1] == 2 * count - 1
 
 
-GEMMS = {
-    (1, 1, 1): 189,
-    (1, 16, 16): 271,
-    (1, 64, 16): 478,
-    (1, 64, 64): 1247,
-    (2, 64, 64): 1261,
-    (8, 64, 64): 4333,
-    (16, 128, 64): 16653,
-    (5, 18, 33): 841,
-}
-"""(rows, k, n): cycles on the RTL of `test`, from EXECUTE to the end of WAIT, less the host's launch latency."""
-
-
 @pytest.mark.parametrize("sizes", GEMMS, ids=str)
 def test_products_take_the_cycles_that_the_rtl_takes(sizes: tuple[int, int, int]) -> None:
     predicted = predict(TEST, gemm_kernel(TEST, *sizes).program)
     assert predicted.cycles == pytest.approx(GEMMS[sizes], rel=0.1)
-
-
-DECODE = UnfusedLayout(TEST, LayerShape(64, 4, 2, 16, 96, 1e-5, rows=1, positions=32, batch=True))
-PREFILL = UnfusedLayout(TEST, LayerShape(32, 4, 2, 8, 48, 1e-5, rows=8, positions=16))
-LARGER = UnfusedLayout(TEST, LayerShape(48, 6, 2, 8, 80, 1e-5, rows=12, positions=24))
-OPERATORS = {
-    "norm, decode": (norm(DECODE, "attention_normed", "x", "attention_norm", (1, 1)), 300),
-    "append, decode": (append(DECODE, "keys", "rotated_keys", (1, 2)), 171),
-    "scores, decode": (scores(DECODE, (1, 2)), 612),
-    "softmax, decode": (softmax(DECODE, (1, 1)), 393),
-    "residual, decode": (
-        linear(DECODE, "y", "down", "product", (1, 2), initial="after_attention", gathered=False),
-        1008,
-    ),
-    "norm, prefill": (norm(PREFILL, "attention_normed", "x", "attention_norm", (2, 1)), 343),
-    "append, prefill": (append(PREFILL, "keys", "rotated_keys", (1, 2)), 187),
-    "scores, prefill": (scores(PREFILL, (1, 1)), 845),
-    "softmax, prefill": (softmax(PREFILL, (1, 1)), 705),
-    "values, prefill": (values(PREFILL, (1, 1)), 1321),
-    "product, prefill": (gated_product(PREFILL, "product", (1, 1)), 306),
-    "scores, larger": (scores(LARGER, (1, 1)), 2644),
-    "softmax, larger": (softmax(LARGER, (1, 1)), 1849),
-    "values, larger": (values(LARGER, (1, 1)), 3762),
-    "product, larger": (gated_product(LARGER, "product", (2, 1)), 658),
-}
-"""Kernels of the unfused baseline, and their cycles, measured likewise."""
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -172,7 +134,7 @@ def test_one_stage_buffer_makes_writer_and_reader_take_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch", "speedup"), [(1, True, 2.2), (4, True, 2.0), (16, False, 1.5)], ids=["one", "batch", "prefill"]
+    ("rows", "batch", "speedup"), [(1, True, 2.2), (4, True, 1.9), (16, False, 1.4)], ids=["one", "batch", "prefill"]
 )
 def test_a_fused_layer_takes_half_the_time_of_its_operators_one_after_the_other(
     rows: int, batch: bool, speedup: float
@@ -188,7 +150,7 @@ def test_a_fused_layer_takes_half_the_time_of_its_operators_one_after_the_other(
 def test_decode_of_a_real_model_is_bound_by_memory() -> None:
     predicted = predict(DEMO, decoder_layer(DEMO, SMOLLM2).program)
     assert predicted.binding == "HBM"
-    assert predicted.ideal > 0.75 * predicted.cycles
+    assert predicted.ideal > 0.86 * predicted.cycles
 
 
 def test_prefill_of_a_real_model_reads_weights_less_often_than_rows_come() -> None:

@@ -23,8 +23,8 @@ class Timing:
     agcu_load: int = 5  # response to the vector at the output (reorder buffer)
     agcu_store: int = 2  # a beat at the input to the request that carries it (coalescer, data queue)
     agcu_scalar: int = 5  # a scalar or token at an AGCU to the request that waited for it
-    memory_path: int = 14  # request to response besides the tier's latency: network both ways, controller
-    store_cost: float = 2.25  # beats' time that a written beat takes: writes come in small batches between reads
+    memory_path: int = 13  # request to response besides the tier's latency: network both ways, controller
+    store_cost: float = 1.4  # beats' time that a written beat takes: writes come in batches between reads
     reach: float = 0.25  # links from unit to unit where no routes are given, by rows and columns of the mesh; -1: wires
     slack: int = 8  # beats between two units besides the FIFO of the second: its neighbours, switches
     command: int = 60  # a command of a list fetched and decoded: memory's latency and some 20 (docs/launch.md)
