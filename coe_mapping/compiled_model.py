@@ -197,7 +197,7 @@ def _argument_bytes(compiled: CompiledModel, phase: Phase) -> int:
 
 def weight_regions(compiled: CompiledModel) -> list[str]:
     """The regions that differ between models of one shape; nothing is ever stored in them."""
-    return [*compiled.decode.layer.weights, *image.NORMS, "table", "final_norm", "head"]
+    return [*compiled.decode.layer.weights, *compiled.decode.layer.norms, "table", "final_norm", "head"]
 
 
 def contents(compiled: CompiledModel, model: Model) -> Iterator[tuple[str, int, Array]]:
@@ -220,7 +220,7 @@ def _tensors(compiled: CompiledModel) -> Iterator[Need]:
     """What stays: weights, tables, caches."""
     prefill, decode, layers = compiled.prefill, compiled.decode, compiled.config.layers
     layer, passes = decode.layer.regions, prefill.layer.heads.blocks + decode.layer.heads.blocks
-    for name in (*decode.layer.weights, *image.NORMS):
+    for name in (*decode.layer.weights, *decode.layer.norms):
         yield Need(name, layers * decode.steps[name], traffic=layers * passes * layer[name].bytes)
     for name in ("keys", "values"):
         moved = layer[name].bytes + prefill.sequence_bytes

@@ -313,7 +313,7 @@ class LanguageModel:
     def _layer(self, phase: Phase, layer: int, sequence: int) -> dict[str, int]:
         """Addresses of a layer's regions but for its input and output."""
         at, offset = self.memory.addresses, sequence * phase.sequence_bytes
-        own, steps = (*phase.layer.weights, *image.NORMS), phase.steps
+        own, steps = (*phase.layer.weights, *phase.layer.norms), phase.steps
         return {
             "positions": at[f"{phase.name}.positions"],
             **{name: at[name] for name in ("cosines", "sines")},

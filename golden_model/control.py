@@ -53,8 +53,16 @@ def summed(counts: Iterable[Sequence[int]]) -> Any:
     return tuple(map(sum, zip(*counts, strict=True)))
 
 
-def iterations(chain: Any, scalars: Sequence[NDArray[np.uint32]]) -> Iterations:
-    """A round of ``chain``, a constant of :func:`hdl.control.counters.chain_layout`, on the scalar inputs' streams.
+def turns(chain: Any) -> int:
+    """Iterations of the outermost loop of ``chain``, each of which may be run by itself after those before it; 1 if a
+    limit is popped."""
+    limits = [chain.counters[i] for i in range(int(chain.depth))]
+    return max(1, int(limits[0].limit)) if limits and not any(int(c.source) for c in limits) else 1
+
+
+def iterations(chain: Any, scalars: Sequence[NDArray[np.uint32]], turns: int | None = None) -> Iterations:
+    """A round of ``chain``, a constant of :func:`hdl.control.counters.chain_layout`, on the scalar inputs' streams;
+    only the first ``turns`` iterations of its outermost loop, if they are given.
 
     Loop by loop from the outermost: every instance of a loop is replaced by its iterations.
 
@@ -88,6 +96,8 @@ def iterations(chain: Any, scalars: Sequence[NDArray[np.uint32]]) -> Iterations:
     for i in range(depth):
         index[:, i], last[:, i] = columns[i], limits[i] - 1
     stride = np.array([int(chain.counters[i].stride) for i in range(counters)], np.int64)
+    ran = slice(None) if turns is None else slice(0, int(np.searchsorted(index[:, 0], turns)))
+    index, last = index[ran], last[ran]
     return Iterations(index, index * stride & 0xFFFF_FFFF, index == 0, index == last, tuple(popped))
 
 

@@ -2,7 +2,11 @@
 
 What a unit computes depends only on what its streams carry, not on when (Kahn, "The semantics of a simple language for
 parallel programming", 1974), so time plays no part here. Where several streams end in one input their order is open;
-a program's result must not depend on it (a PMU that places vectors by their sequence ids does not).
+a program's result must not depend on it (a PMU that places vectors by their sequence ids does not), unless one of them
+follows from the other.
+
+Streams may go round in a circle, where a unit serves two parts of a kernel in turn. Where all units wait for others,
+each goes on as far as what has come takes it: a turn of its outermost loop needs nothing of what later turns are given.
 """
 
 from collections import defaultdict
@@ -69,7 +73,8 @@ class Actor:
     """A unit, or a part of one that runs by itself (a stream of an AGCU).
 
     ``inputs``: the ports it reads; it runs when every stream that ends there is complete. ``run`` is told the number
-    of the round. ``rounds``: how often it runs; None: as often as the others.
+    of the round. ``rounds``: how often it runs; None: as often as the others. ``part``: its first turns alone, of
+    ``turns`` in a round; it leaves nothing behind.
     """
 
     name: str
@@ -77,6 +82,8 @@ class Actor:
     outputs: Sequence[End]
     run: Callable[[Mapping[End, Data], int], Result]
     rounds: int | None = None
+    turns: int = 1
+    part: Callable[[Mapping[End, Data], int, int], Result] | None = None
 
 
 def execute(actors: Iterable[Actor], connections: Connections, lanes: int) -> dict[End, Data]:
@@ -101,27 +108,76 @@ def execute(actors: Iterable[Actor], connections: Connections, lanes: int) -> di
 
 def _round(actors: Sequence[Actor], connections: Connections, lanes: int, number: int) -> dict[End, Data]:
     """Every actor once."""
-    sources: dict[End, list[End]] = defaultdict(list)
-    for output, ends in connections.items():
-        for end in ends:
-            sources[end].append(output)
-    streams: dict[End, Data] = {}
+    flow = _Flow(actors, connections, lanes, number)
     waiting = list(actors)
-    produced = {output for actor in waiting for output in actor.outputs}
     while waiting:
-        ready = [a for a in waiting if all(s in streams for i in a.inputs for s in sources[i] if s in produced)]
-        if not ready:
+        ready = [actor for actor in waiting if flow.complete(actor)]
+        for actor in ready:
+            flow.finish(actor)
+        went_on = [] if ready else [flow.advance(actor) for actor in waiting]
+        if not ready and not any(went_on):
             names = ", ".join(actor.name for actor in waiting)
             raise FabricError(f"these units wait for each other's streams: {names}")
-        for actor in ready:
-            inputs = {
-                i: _joined([streams[s] for s in sources[i] if s in streams], i.fabric, lanes) for i in actor.inputs
-            }
-            result = actor.run(inputs, number)
-            _check(actor, inputs, result, sources)
-            streams.update(result.outputs)
-        waiting = [actor for actor in waiting if actor not in ready]
-    return streams
+        waiting = [actor for actor in waiting if actor.name not in flow.results]
+    for actor in actors:
+        _check(actor, flow.inputs(actor), flow.results[actor.name], flow.sources)
+    return flow.streams
+
+
+class _Flow:
+    """A round under way.
+
+    Attributes:
+        streams: by output, in the order in which they began; ``whole``: of these the complete ones.
+        results: of the actors that are done, by name. taken: turns that the others have done.
+    """
+
+    def __init__(self, actors: Sequence[Actor], connections: Connections, lanes: int, number: int) -> None:
+        self.lanes, self.number = lanes, number
+        self.sources: dict[End, list[End]] = defaultdict(list)
+        for output, ends in connections.items():
+            for end in ends:
+                self.sources[end].append(output)
+        self.produced = {output for actor in actors for output in actor.outputs}
+        self.streams: dict[End, Data] = {}
+        self.whole: set[End] = set()
+        self.results: dict[str, Result] = {}
+        self.taken: dict[str, int] = defaultdict(int)
+
+    def complete(self, actor: Actor) -> bool:
+        """Whether all its input streams are."""
+        return all(s in self.whole for i in actor.inputs for s in self.sources[i] if s in self.produced)
+
+    def inputs(self, actor: Actor) -> dict[End, Data]:
+        """What has come so far: where several streams end, first that which began first."""
+        began = {output: place for place, output in enumerate(self.streams)}
+        given = {i: sorted((s for s in self.sources[i] if s in began), key=began.__getitem__) for i in actor.inputs}
+        return {i: _joined([self.streams[s] for s in ends], i.fabric, self.lanes) for i, ends in given.items()}
+
+    def finish(self, actor: Actor) -> None:
+        """Runs an actor to its end."""
+        result = actor.run(self.inputs(actor), self.number)
+        self.results[actor.name] = result
+        self.streams.update(result.outputs)
+        self.whole |= set(result.outputs)
+
+    def advance(self, actor: Actor) -> bool:
+        """Runs an actor as far as what has come allows; whether that is farther than before."""
+        wanted = [[s for s in self.sources[i] if s in self.produced] for i in actor.inputs]
+        if actor.part is None or not all(any(s in self.streams for s in ends) for ends in wanted if ends):
+            return False
+        for turns in range(actor.turns, self.taken[actor.name], -1):
+            try:
+                part = actor.part(self.inputs(actor), self.number, turns)
+            except ValueError:  # it takes more
+                continue
+            self.taken[actor.name] = turns
+            if turns == actor.turns:
+                self.finish(actor)
+            else:
+                self.streams.update(part.outputs)
+            return True
+        return False
 
 
 def _check(actor: Actor, inputs: Mapping[End, Data], result: Result, sources: Mapping[End, Sequence[End]]) -> None:
@@ -168,9 +224,9 @@ def outputs_of(params: RDUParams, unit: Unit, kind: Kind) -> list[End]:
 def pcu_actor(params: RDUParams, unit: Unit, words: Sequence[int]) -> Actor:
     """A PCU with the configuration ``words``."""
 
-    def run(inputs: Mapping[End, Data], number: int) -> Result:
+    def run(inputs: Mapping[End, Data], number: int, turns: int | None = None) -> Result:
         vectors, scalars, _ = _split(unit, inputs, params.pcu)
-        out = pcu.run_round(params.pcu, words, pcu.Inputs([beats.elements for beats in vectors], scalars))
+        out = pcu.run_round(params.pcu, words, pcu.Inputs([beats.elements for beats in vectors], scalars), turns)
         beats = [VectorBeats(v, s.astype(np.int64)) for v, s in zip(out.vectors, out.sequences, strict=True)]
         return Result(
             _numbered(unit, beats, out.scalars, out.tokens_out),
@@ -178,7 +234,8 @@ def pcu_actor(params: RDUParams, unit: Unit, words: Sequence[int]) -> Actor:
         )
 
     ends = inputs_of(params, unit, Kind.PCU), outputs_of(params, unit, Kind.PCU)
-    return Actor(f"PCU {unit}", *ends, run, pcu.rounds_of(params.pcu, words))
+    rounds, turns = pcu.rounds_of(params.pcu, words), pcu.turns_of(params.pcu, words)
+    return Actor(f"PCU {unit}", *ends, run, rounds, turns, run)
 
 
 def pmu_actor(params: RDUParams, unit: Unit, words: Sequence[int], memory: NDArray[np.uint16]) -> Actor:
@@ -186,12 +243,14 @@ def pmu_actor(params: RDUParams, unit: Unit, words: Sequence[int], memory: NDArr
 
     handed = 0  # buffers, in rounds before
 
-    def run(inputs: Mapping[End, Data], number: int) -> Result:
+    def run(inputs: Mapping[End, Data], number: int, turns: int | None = None) -> Result:
         nonlocal handed
         vectors, scalars, _ = _split(unit, inputs, params.pmu)
         operands = [words.tolist() for words in scalars]
-        out = pmu.run_round(params.pmu, words, vectors, operands, memory, "write", handed if number else 0)
-        memory[:], handed = out.memory, out.handed
+        before = handed if number else 0
+        out = pmu.run_round(params.pmu, words, vectors, operands, memory, "write", before, turns)
+        if turns is None:
+            memory[:], handed = out.memory, out.handed
         words_out = [np.asarray(stream, np.uint32) for stream in out.scalars]
         return Result(
             _numbered(unit, [out.vector], words_out, out.tokens),
@@ -199,7 +258,8 @@ def pmu_actor(params: RDUParams, unit: Unit, words: Sequence[int], memory: NDArr
         )
 
     ends = inputs_of(params, unit, Kind.PMU), outputs_of(params, unit, Kind.PMU)
-    return Actor(f"PMU {unit}", *ends, run, pmu.rounds_of(params.pmu, words))
+    rounds, turns = pmu.rounds_of(params.pmu, words), pmu.turns_of(params.pmu, words)
+    return Actor(f"PMU {unit}", *ends, run, rounds, turns, run)
 
 
 def agcu_actors(params: RDUParams, unit: Unit, words: Sequence[int], memory: agcu.Memory) -> Iterator[Actor]:

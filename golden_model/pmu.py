@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.address import alu, held, initial, signed
-from golden_model.control import Iterations, iterations, rounds, summed
+from golden_model.control import Iterations, iterations, rounds, summed, turns
 from golden_model.numerics import from_bits, to_bf16, to_bits, to_fp32
 from hdl.arith.formats import BF16, FP32
 from hdl.config import unpack
@@ -128,6 +128,15 @@ def rounds_of(params: PMUParams, words: Sequence[int]) -> int:
     return found.pop() if found else 1
 
 
+def turns_of(params: PMUParams, words: Sequence[int]) -> int:
+    """Iterations of the outermost loops of a round, if both pipelines have as many and hand over buffers in each."""
+    config: Any = unpack(pmu_layout(params), words)
+    sides = config.write, config.read
+    apart = all(p.enable and p.buffer.enable and int(p.buffer.boundary) == 1 for p in sides)
+    counts = {turns(p.chain) for p in sides}
+    return counts.pop() if apart and len(counts) == 1 else 1
+
+
 def _joined(made: Sequence[Outputs]) -> Outputs:
     """What several rounds leave together."""
 
@@ -153,13 +162,15 @@ def run_round(
     memory: Elements | None,
     first: Literal["write", "read"],
     handed: int,
+    turns: int | None = None,
 ) -> Outputs:
-    """A round of :func:`run`, ``handed`` buffers after the start."""
+    """A round of :func:`run`, ``handed`` buffers after the start. ``turns``: only so many iterations of its outermost
+    loops."""
     config: Any = unpack(pmu_layout(params), words)
     store = np.zeros((params.lanes, params.rows), np.uint16) if memory is None else memory.copy()
     inputs = [np.asarray(stream, np.uint32) for stream in scalars]
     sequences = vectors[0].sequence[:: 2 if config.write.convert else 1]
-    loops = {side: _loops(params, config, side, inputs) for side in SIDES}
+    loops = {side: _loops(params, config, side, inputs, turns) for side in SIDES}
     stages = {Side.WRITE: range(config.split), Side.READ: range(config.split, params.alu_stages)}
     accesses = {side: _accesses(params, config, side, loops[side], stages[side], inputs, sequences) for side in SIDES}
     write, read = accesses[Side.WRITE], accesses[Side.READ]
@@ -189,10 +200,12 @@ def run_round(
     )
 
 
-def _loops(params: PMUParams, config: Any, side: Side, scalars: Sequence[Words]) -> Iterations:
+def _loops(
+    params: PMUParams, config: Any, side: Side, scalars: Sequence[Words], turns: int | None = None
+) -> Iterations:
     pipeline = config.write if side is Side.WRITE else config.read
     if pipeline.enable:
-        return iterations(pipeline.chain, scalars)
+        return iterations(pipeline.chain, scalars, turns)
     none = np.zeros((0, params.COUNTERS), np.int64)
     return Iterations(none, none, none == 0, none == 0, (0,) * params.SCALAR_INPUTS)
 

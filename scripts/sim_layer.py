@@ -17,13 +17,11 @@ from rich.table import Table
 
 from coe_mapping.models.model import ModelError
 from coe_mapping.models.read import read_model
-from hdl.clock_gate import CELL
 from hdl.errors import ParameterError, ToolError
 from hdl.params import DEMO, PRESETS, preset
 from verif import figures
 from verif.generation import MARK
-from verif.machine import BLOCKS
-from verif.models import SOURCES
+from verif.machine import BLOCKS, board_name, board_sources
 from verif.sim import SimulationError, run_bench
 from verif.sources import ROOT
 
@@ -111,13 +109,14 @@ def simulate(console: Console, name: str, model: Path, rows: list[int]) -> dict[
 
         run_bench(
             "verif.benches.board",
-            name=f"board_{params.name}_cocotb",
+            name=board_name(params.name, fast=False),
             parameters={
                 "preset": params.name,
                 "job": "verif.layer_on_board:run",
                 "options": {"model": str(model.resolve()), "rows": rows},
+                "fast": False,
             },
-            sources=(*SOURCES, CELL),
+            sources=board_sources(params, fast=False),
             blocks=BLOCKS,
             timeout_s=LIMIT_S,
             show=line,

@@ -95,7 +95,9 @@ def _in_memory(layer: Layer) -> dict[str, Array]:
     """Every tensor in the form the kernel reads."""
     shape, layout, w = layer.shape, layer.kernel.layout, layer.weights
     pitch = layout.head_pitch
-    tensors: dict[str, Array] = {name: w[name] for name in ("attention_norm", "feed_forward_norm")}
+    norms = np.zeros((2, layout.output.width), BF16)
+    norms[:, : shape.hidden] = w["attention_norm"], w["feed_forward_norm"]
+    tensors: dict[str, Array] = {"norms": norms}
     by_columns = {"query": shape.heads, "key": shape.key_heads, "value": shape.key_heads}
     streams = {name: _heads_apart(w[name], heads, pitch) for name, heads in by_columns.items()}
     streams["output"] = _heads_apart(w["output"].T, shape.heads, pitch).T
@@ -304,8 +306,13 @@ def test_several_sources_do_not_fill_several_blocks_of_one_buffer() -> None:
     rows = Rows((Port("a"), Port("b")), 3, 4, 64, 64)
     with pytest.raises(ParameterError, match="rows: 2 sources fill 3 blocks, and one may be a block ahead of another"):
         buffer(Builder(DEMO, "test"), "rows", rows, row_order(rows, DEMO.lanes))
-    with pytest.raises(ParameterError, match="3 tiles are not shared out evenly to 2 PCUs"):
-        tiling(DEMO, 4, 64, 96).columns(2)
+
+
+def test_tiles_are_shared_out_as_evenly_as_can_be() -> None:
+    product = tiling(DEMO, 4, 64, 96)
+    assert [part.tiles for part in product.columns(2)] == [2, 1]
+    with pytest.raises(ParameterError, match="3 tiles are not enough for 4 PCUs"):
+        product.columns(4)
 
 
 def test_a_layer_that_does_not_fit_says_what_ran_out() -> None:

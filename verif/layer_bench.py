@@ -29,8 +29,8 @@ from golden_model.operators import ContractArithmetic
 Array = NDArray[Any]
 FUSED = "decoder layer"
 CACHES = {"keys": "key_cache", "values": "value_cache"}
-CUT_APART = ("key", "value")
-"""Weights that the fused layer cuts as it cuts its queries, and the unfused for themselves."""
+CUT_APART = ("key", "value", "norms")
+"""What the fused layer has otherwise than the unfused."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from coe_mapping.assembler.agcu import AGCUProgram
 from coe_mapping.assembler.pcu import PCUProgram
 from coe_mapping.assembler.pmu import PMUProgram
@@ -15,10 +17,13 @@ from coe_mapping.curves import Curve, Times, sample, served
 from coe_mapping.program import Program
 from coe_mapping.routing import Route
 from hdl.floorplan import Kind, floorplan
-from hdl.params import RDUParams, TierParams, require
+from hdl.params import RDUParams, TierParams
 
 SAMPLES = 2048
 """Beats of a stream whose times are kept, unless told otherwise."""
+
+FEW = 4
+"""Iterations of an outermost loop whose ends are all kept."""
 
 PASSES = 100
 ALONE = 4
@@ -53,9 +58,14 @@ class Launch:
         ]
         self._memory_busy()
 
-    def sample(self, count: int) -> Times:
-        """Numbers of the beats to keep of ``count``."""
-        return sample(count, self.samples)
+    def sample(self, count: int, turns: int = 1) -> Times:
+        """Numbers of the beats to keep of ``count``: where there are a few ``turns``, which may be far apart in time,
+        the ends of each among them."""
+        numbers = sample(count, self.samples)
+        if count <= self.samples or not 1 < turns <= FEW:
+            return numbers
+        starts = np.arange(turns) * (count // turns)
+        return np.union1d(numbers, np.concatenate([starts, starts[1:] - 1.0]))
 
     def predict(self, passes: int) -> Prediction:
         end = 0.0
@@ -130,7 +140,8 @@ def _together(streams: Sequence[MemoryStream], requests: Sequence[Curve], interv
 
 
 def in_order(program: Program) -> Iterator[tuple[str, PCUProgram | PMUProgram]]:
-    """PCUs and PMUs, whoever sends before whoever receives."""
+    """PCUs and PMUs, whoever sends before whoever receives; where they send in a circle, it begins with the unit that
+    was added first, which knows from the pass before what comes round."""
     units = {name: unit for name, unit in program.units.items() if not isinstance(unit, AGCUProgram)}
     before: dict[str, set[str]] = {name: set() for name in units}
     for stream in program.streams:
@@ -139,8 +150,8 @@ def in_order(program: Program) -> Iterator[tuple[str, PCUProgram | PMUProgram]]:
                 before[sink.unit].add(stream.source.unit)
     done: set[str] = set()
     while len(done) < len(units):
-        ready = [name for name in units if name not in done and before[name] <= done]
-        require(bool(ready), f"bandwidth: {program.name}: units wait for each other in a circle, which is not modelled")
+        waiting = [name for name in units if name not in done]
+        ready = [name for name in waiting if before[name] <= done] or waiting[:1]
         for name in ready:
             yield name, units[name]
         done.update(ready)

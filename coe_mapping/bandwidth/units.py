@@ -91,7 +91,7 @@ class PCUModel:
 
     def run(self) -> float:
         """One pass; returns when the last iteration was issued."""
-        numbers = self.launch.sample(self.count)
+        numbers = self.launch.sample(self.count, self.limits[0])
         operands = list(self._operands(numbers))
         ready = np.zeros_like(numbers)
         for fabric, index, beats in operands:
@@ -143,7 +143,7 @@ class PCUModel:
         def sent(boundary: int, beats: float) -> Curve:
             """Of an output at that boundary, with so many beats a result."""
             each = max(1, emits // prod(self.limits[:boundary]))  # results to one that is sent
-            numbers = self.launch.sample(max(1, round(emits // each * rows * beats)))
+            numbers = self.launch.sample(max(1, round(emits // each * rows * beats)), self.limits[0])
             result = np.minimum(numbers // (rows * beats) * each + each - 1, emits - 1)
             group, slot = result // self.slots, result % self.slots
             iteration = result if running else group * self.group + self.group - self.slots + slot
@@ -191,7 +191,7 @@ class PMUModel:
         """When each buffer (each access, if there are none) has been written."""
         limits, port, net = limits_of(p.counters, self.name), Port(self.name), self.launch.net
         count, width = prod(limits), 2 if p.convert else 1
-        numbers = self.launch.sample(count)
+        numbers = self.launch.sample(count, limits[0])
         beats = numbers * width + width - 1
         arrival = net.arrival(Fabric.VECTOR, port)
         ready = np.zeros_like(numbers) if arrival is None else arrival.at(beats)
@@ -208,7 +208,7 @@ class PMUModel:
     def _read(self, p: Pipeline, full: Curve | None) -> float:
         limits, port, net = limits_of(p.counters, self.name), Port(self.name), self.launch.net
         count, width = prod(limits), 2 if p.convert else 1
-        numbers = self.launch.sample(count)
+        numbers = self.launch.sample(count, limits[0])
         size = count if p.buffer is None else prod(limits[p.buffer :])
         ready = np.full_like(numbers, self.timing.pmu_start + self.launch.params.pmu.alu_cycles * self._read_stages)
         ready = np.maximum(ready, self._events(Side.READ, limits, numbers))
@@ -218,12 +218,13 @@ class PMUModel:
         if full is not None and p.buffer is not None:
             ready = np.maximum(ready, full.at(numbers // size))
         ahead = self.launch.params.pmu.fifo_depth + self.timing.slack
-        ready = np.maximum(ready, net.room(Fabric.VECTOR, port, numbers * width, ahead))
+        first, sends = _kept(p, limits)
+        ready = np.maximum(ready, net.room(Fabric.VECTOR, port, (numbers - first) * width, ahead))
         made = Curve(count, numbers, pace(ready, numbers * width))
         net.take(Fabric.VECTOR, Port(self.name, 1), numbers, made.times)
-        beats = self.launch.sample(count * width)
-        times = made.at(beats // width) + beats % width + self.timing.pmu_read
-        net.sent[Fabric.VECTOR, port] = Curve(count * width, beats, times)
+        beats = self.launch.sample(sends * width)
+        times = made.at(first + beats // width) + beats % width + self.timing.pmu_read
+        net.sent[Fabric.VECTOR, port] = Curve(sends * width, beats, times)
         self._tell(Side.READ, limits, made)
         if p.buffer is not None:
             blocks = self.launch.sample(count // size)
@@ -255,3 +256,17 @@ class PMUModel:
                     numbers = self.launch.sample(made.count // size)
                     times = made.at(numbers * size + size - 1) + self.timing.pmu_read
                     self.launch.net.sent[fabric, Port(self.name, index)] = Curve(made.count // size, numbers, times)
+
+
+def _kept(pipeline: Pipeline, limits: Sequence[int]) -> tuple[int, int]:
+    """The first access that is kept, and how many are: all of them, or of the outermost loop the iterations that begin
+    in the range that is kept."""
+    count = prod(limits)
+    if pipeline.keep_range is None:
+        return 0, count
+    low, high = pipeline.keep_range
+    base = pipeline.registers[0].constant
+    starts = (base + position * pipeline.counters[0].stride for position in range(limits[0]))
+    kept = [position for position, start in enumerate(starts) if low <= start < high]
+    inner = count // limits[0]
+    return kept[0] * inner, len(kept) * inner

@@ -94,8 +94,8 @@ class Heads:
 
 @dataclass(frozen=True)
 class Positions:
-    """Scalars: the position of every row of scores (of a batch, of every stack), and that of the first row of every
-    group that is worked on together."""
+    """Scalars: the position of every row of scores, and that of the first row of every group that is worked on
+    together; of a batch, of every sequence."""
 
     of_rows: Port
     of_groups: Port
@@ -209,18 +209,19 @@ def _softmax(b: Builder, name: str, heads: Heads, scores: Rows, positions: Posit
     width = scores.width // 2
     chunks = width // b.lanes
     order = loops(sequence=heads.sequences, head=heads.stacks, row=heads.rows, chunk=chunks)
+    stacks = loops(sequence=heads.sequences, head=heads.stacks)
     if heads.rows <= b.params.pcu.interleave:
-        source, arriving = scores.sources[0], loops(block=scores.blocks, chunk=chunks, row=heads.rows)
+        source, arriving = scores.sources[0], stacks + loops(chunk=chunks, row=heads.rows)
     else:
         source, arriving = (
             buffer(b, f"{name}.rows", scores, row_order(scores, b.lanes)),
-            loops(block=scores.blocks, row=heads.rows, chunk=chunks),
+            stacks + loops(row=heads.rows, chunk=chunks),
         )
     maximum = b.add(f"{name}.maximum", _masked_maximum(arriving, b.lanes, by_row=not heads.batch))
     b.vector(source, Port(maximum), weight=2 * order.count)
     b.scalar(positions.of_groups, Port(maximum))
     delayed = buffer(b, f"{name}.delay", scores, row_order(scores, b.lanes))
-    masked = order.each("head" if heads.batch else "row")
+    masked = order.each("sequence" if heads.batch else "row")
     apart = heads.rows * width if heads.crossed(b.params.pcu) else 0
     exponentials = b.add(f"{name}.exp", exponential(order, width, b.lanes, masked, apart))
     b.vector(delayed, Port(exponentials), weight=2 * order.count)
@@ -252,9 +253,9 @@ def _masked_maximum(order: Loops, lanes: int, *, by_row: bool) -> PCUProgram:
             ),
             reduce=Reduce(ReduceOp.MAX, over_time=True),
         ),
-        group=Group(order.each("block"), slotted=True) if slotted else Group(order.each("row")),
+        group=Group(order.each("head"), slotted=True) if slotted else Group(order.each("row")),
         vector_in=(VectorIn(pop=order.every, wide=True), None, None, None),
-        scalar_in=(order.each("block"), None, None, None),
+        scalar_in=(order.each("head" if by_row else "sequence"), None, None, None),
         shared=(SharedSource.SCALAR_0, chunk, row, SharedSource.ZERO),
         scalar_out=(ScalarOut(ScalarSource.RESULT, at=order.every), None),
     )

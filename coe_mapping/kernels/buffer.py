@@ -23,6 +23,7 @@ class Order:
         columns: a vector is ``lanes`` rows of one column.
         wide: BF16 elements leave as FP32, two beats a vector.
         offset: elements into the block, where reading begins.
+        only: the iteration of ``block``, the outermost loop, whose block is read; the others are handed back unread.
     """
 
     loops: Loops
@@ -31,6 +32,7 @@ class Order:
     columns: bool = False
     wide: bool = False
     offset: int = 0
+    only: int | None = None
 
     @property
     def boundary(self) -> int:
@@ -131,6 +133,8 @@ def buffer_program(
     tile_row = 1 if order.columns else None
     halved = (immediate(AddressOp.SHIFT_RIGHT, 0, 0, 1),) if in_bytes else ()
     region = Region(0, size)
+    own = rows.elements
+    strides = order.strides if order.only is None else {**order.strides, "block": own}
     arriving = loops(block=rows.blocks, part=parts, vector=count // parts)
     steps = {"part": rows.elements // parts, "vector": pmu.lanes if in_order else 0}
     write = Pipeline(
@@ -144,7 +148,7 @@ def buffer_program(
     )
     read = Pipeline(
         region=region,
-        counters=order.loops.addresses(order.strides),
+        counters=order.loops.addresses(strides),
         registers=(Register(order.offset, counters=tuple(range(len(order.loops.limits)))),),
         stages=striped,
         tile_row=tile_row,
@@ -153,6 +157,7 @@ def buffer_program(
         buffer=order.boundary,
         sequence=0,
         convert=order.wide,
+        keep_range=None if order.only is None else (order.only * own, (order.only + 1) * own),
     )
     shift = min(size.bit_length() - 1, bank_shifts(pmu) - 1)
     return PMUProgram(write, read, buffers=blocks, bank_shift=shift)

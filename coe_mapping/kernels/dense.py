@@ -56,14 +56,15 @@ class Tiling:
         strides = {"tile": self.slots * self.lanes, "slot": self.lanes, "row": pitch}
         return Order(self.results, strides, block="block", wide=True, offset=column)
 
-    def columns(self, ways: int) -> "Tiling":
-        """One of ``ways`` equal shares of the columns.
+    def columns(self, ways: int) -> tuple["Tiling", ...]:
+        """``ways`` shares of the columns, as equal as can be, the larger first.
 
         Raises:
-            ParameterError: the tiles cannot be shared out so.
+            ParameterError: there are fewer tiles.
         """
-        require(self.tiles % ways == 0, f"product: {self.tiles} tiles are not shared out evenly to {ways} PCUs")
-        return replace(self, tiles=self.tiles // ways)
+        require(self.tiles >= ways, f"product: {self.tiles} tiles are not enough for {ways} PCUs")
+        each, more = divmod(self.tiles, ways)
+        return tuple(replace(self, tiles=each + (i < more)) for i in range(ways))
 
 
 def groups(params: RDUParams, rows: int) -> tuple[int, int]:

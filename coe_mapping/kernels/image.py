@@ -18,8 +18,6 @@ from hdl.params import RDUParams
 Array = NDArray[Any]
 Bits = NDArray[np.uint16]
 
-NORMS = {"attention_norm": "attention_norm", "feed_forward_norm": "mlp_norm"}
-
 
 def layer_weights(layout: Layout, model: Model, layer: int) -> dict[str, Bits]:
     """The contents of the weight regions of a decoder layer, as bits."""
@@ -33,10 +31,10 @@ def layer_weights(layout: Layout, model: Model, layer: int) -> dict[str, Bits]:
         if name == "output":
             weight = heads_apart(weight.T, shape.heads, pitch).T
         image[name] = weight_stream(np.ascontiguousarray(weight).view(np.uint16), tiling)
-    for region, name in NORMS.items():
-        norm = np.zeros(layout.output.width, np.uint16)
-        norm[: shape.hidden] = model.tensors[layer_tensor(layer, name)].view(np.uint16)
-        image[region] = norm
+    for region, names in layout.norms.items():
+        image[region] = np.zeros((len(names), layout.output.width), np.uint16)
+        for row, name in zip(image[region], names, strict=True):
+            row[: shape.hidden] = model.tensors[layer_tensor(layer, name)].view(np.uint16)
     return image
 
 

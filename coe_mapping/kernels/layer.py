@@ -3,13 +3,16 @@
 Prefill: the rows are consecutive positions of one sequence. Decode: every row is one sequence. Rows are worked on in
 blocks of as many as a PCU has stages.
 
+Rows of a single block are normed twice by the same units: by the time the second half of the layer wants them the first
+has done with them. So streams go round in a circle there.
+
 Products are shared out to several PCUs. Rows of a single block may meet in a stage buffer again, wherever they come
 from. Of several blocks each source may be at another, so the shares of the gate stay apart: each has its own buffer,
 which feeds its own part of k of the last product, and the sums go on from PCU to PCU. Or the PCUs share out the rows:
 lines from the gate to the last product, each at another block, with the same weights, which so are read less often.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -101,7 +104,7 @@ class _Layer:
         self.scalars: dict[object, Port] = {}
         caches = self.group * layout.cache_rows * layout.cache_pitch
         few = caches * ELEMENT_BYTES < 1 << SEQUENCE_BITS and caches <= layout.params.pmu.rows * layout.params.lanes
-        self.at_once = layout.shape.batch and self.blocks == 1 and few
+        self.at_once = shares.early and layout.shape.batch and self.blocks == 1 and few
         """The caches of all sequences fit one buffer."""
         self.loads: dict[tuple[str, int], Port] = {}
         """Of weights."""
@@ -110,11 +113,9 @@ class _Layer:
     def build(self) -> Kernel:
         layout = self.layout
         x = self._input(drained=self.slotted)
-        # of many blocks PMUs are short, of one AGCUs
-        again = self._input(drained=False).sources[0] if self.blocks > 1 else None
-        attended = self._attention(self._norm("attention_norm", x, drained=self.slotted, again=again))
+        attended = self._attention(self._first_norm(x))
         middle = self._with_residual("output", attended, "x", x)
-        self._feed_forward(middle)
+        self._feed_forward(middle, self._second_norm(self._for_norm(middle)))
         for name, agcu in self.streams.programs().items():
             self.b.add(name, agcu)
         for source, sink in self.streams.scalar_joins():
@@ -132,15 +133,13 @@ class _Layer:
         ways = {"query": s.query, "key": s.key, "value": s.key, "output": s.output, "gate": s.inner, "up": s.inner}
         cuts: dict[str, list[tuple[Tiling, int, int]]] = {}
         for name, count in ways.items():
-            part = self._in_line(self.layout.weights[name].columns(count), name)
-            cuts[name] = [(part, i * part.width, 0) for i in range(count)]
+            cuts[name] = self._cut(name, count)
         if self.apart:
             widths = [(part.width, column) for part, column, _ in cuts["gate"]]
             require(widths[-1][1] < down.k, f"decoder: {down.k} inner elements leave nothing for share {len(widths)}")
             cuts["down"] = [(replace(down, k=min(width, down.k - k)), 0, k) for width, k in widths]
         else:
-            part = self._in_line(down.columns(s.down), "down")
-            cuts["down"] = [(part, i * part.width, 0) for i in range(s.down)]
+            cuts["down"] = self._cut("down", s.down)
         traffic = [
             (part.tiles * part.k * part.slots * (1 if f"{name}{i}" in s.resident else part.blocks), name, i)
             for name, parts in cuts.items()
@@ -154,9 +153,12 @@ class _Layer:
             self._take_turns()
         return {name: [made[name, i] for i in range(len(parts))] for name, parts in cuts.items()}
 
-    def _in_line(self, t: Tiling, name: str) -> Tiling:
-        """What a PCU does of the blocks of rows."""
-        return replace(t, blocks=t.blocks // self.shares.lines) if name in ("gate", "up", "down") else t
+    def _cut(self, name: str, ways: int) -> list[tuple[Tiling, int, int]]:
+        """A product by its columns, each with the first of them; what a PCU does of the blocks of rows."""
+        t = self.layout.weights[name]
+        whole = replace(t, blocks=t.blocks // self.shares.lines) if name in ("gate", "up", "down") else t
+        parts = whole.columns(ways)
+        return [(part, sum(before.width for before in parts[:i]), 0) for i, part in enumerate(parts)]
 
     def _take_turns(self) -> None:
         """Weights that are read once are read in the order in which they are needed, two at a time, so that those which
@@ -185,21 +187,22 @@ class _Layer:
     def _columns(
         self,
         name: str,
-        x: Port,
+        xs: Mapping[int, Port],
         *,
         pitch: int,
         column: int = 0,
         initial: Sequence[Port] = (),
         function: Function | None = None,
     ) -> Rows:
-        """All shares of a product that takes its rows from ``x``; results in rows of ``pitch``, from ``column`` on."""
+        """All shares of a product, which takes its rows from ``xs`` (:meth:`_operands`); results in rows of ``pitch``,
+        from ``column`` on."""
         parts = self.products[name]
         made = [
             product(
                 self.b,
                 f"{name}{i}",
                 part.tiling,
-                x,
+                xs[part.tiling.tiles],
                 part.weights,
                 pitch=pitch,
                 column=column + part.column,
@@ -214,9 +217,9 @@ class _Layer:
     def _with_residual(self, name: str, x: Rows, old: str, rows: Rows) -> Rows:
         """``rows`` + ``x`` @ weight ``name``, rounded once."""
         parts, pitch = self.products[name], self.layout.weights[name].width
-        operand = buffer(self.b, f"{name}.x", x, parts[0].tiling.operand(x.pitch))
+        operands = self._operands(name, x, (name,))
         residual = [self._residual(f"{old}.residual{i}", rows, part) for i, part in enumerate(parts)]
-        return self._columns(name, operand, pitch=pitch, initial=residual)
+        return self._columns(name, operands, pitch=pitch, initial=residual)
 
     def _residual(self, name: str, rows: Rows, part: Share) -> Port:
         """What sums start from. It waits for as long as its rows take another way, so as many blocks as fit."""
@@ -238,18 +241,42 @@ class _Layer:
         port = self.streams.load(Pattern(self._region("x"), order, strides, sequence=("row", "chunk")))
         return Rows((port,), self.blocks, self.group, pitch, pitch)
 
-    def _norm(self, name: str, rows: Rows, *, drained: bool = False, again: Port | None = None) -> Rows:
-        order = row_order(rows, self.lanes).loops
-        weight = self.streams.load(Pattern(self._region(name), order, {"chunk": self.beat}))
-        shape = self.shape
-        return rms_norm(
-            self.b, name, rows, weight, size=shape.hidden, epsilon=shape.epsilon, drained=drained, again=again
-        )
+    def _first_norm(self, x: Rows) -> Rows:
+        """Of a single block, with a block more to come."""
+        if self.blocks > 1:  # PMUs are short, not AGCUs
+            return self._norm("attention_norm", x, again=self._input(drained=False).sources[0])
+        self.normed = self._norm("norm", replace(x, blocks=2), {"block": self._norm_bytes})
+        return self.normed
+
+    def _second_norm(self, middle: Rows) -> Rows:
+        if self.blocks > 1:
+            return self._norm("feed_forward_norm", middle, offset=self._norm_bytes)
+        self.b.vector(middle.sources, Port("norm.square"), Port("norm.delay"), weight=middle.vectors(self.lanes))
+        return self.normed
+
+    @property
+    def _norm_bytes(self) -> int:
+        return self.layout.output.width * ELEMENT_BYTES
+
+    def _norm(
+        self,
+        name: str,
+        rows: Rows,
+        strides: Mapping[str, int] | None = None,
+        offset: int = 0,
+        again: Port | None = None,
+    ) -> Rows:
+        """``strides``, ``offset``: of the weights, in bytes."""
+        order, steps = row_order(rows, self.lanes).loops, {"chunk": self.beat, **(strides or {})}
+        weight = self.streams.load(Pattern(self._region("norms"), order, steps, offset=offset))
+        size, epsilon = self.shape.hidden, self.shape.epsilon
+        drained = self.slotted
+        return rms_norm(self.b, name, rows, weight, size=size, epsilon=epsilon, drained=drained, again=again)
 
     def _attention(self, normed: Rows) -> Rows:
         heads = self.heads
-        xs = self._operands("attention", normed, ("query", "key", "value"))
-        v = self._columns("value", xs["value"], pitch=self.layout.key.width)
+        xs = self._operands("attention", normed, ("query", "key", "value"), turn=0)
+        v = self._columns("value", xs, pitch=self.layout.key.width)
         v_order = self._order(v, heads.keys)
         rows = v.sources[0] if v_order.drained else self._by_heads("value", v, v_order)
         q, k, k_order = self._queries_and_keys(xs)
@@ -257,19 +284,22 @@ class _Layer:
         values = self._cached("values", rows, v_order)
         return attention(self.b, "attention", heads, q, keys, values, self._positions())
 
-    def _operands(self, name: str, normed: Rows, products: Sequence[str]) -> dict[str, Port]:
-        """The rows for each of these products; those that are cut alike share a buffer."""
+    def _operands(self, name: str, rows: Rows, products: Sequence[str], turn: int = 0) -> dict[int, Port]:
+        """The rows for these products by the number of their tiles: shares that are cut alike use the same buffer.
+        ``turn``: of several blocks where the products work on one only, which."""
         ports: dict[int, Port] = {}
-        for product_name in products:
-            part = self.products[product_name][0].tiling
-            if part.tiles not in ports:
-                ports[part.tiles] = buffer(self.b, f"{name}.x{len(ports)}", normed, part.operand(normed.pitch))
-        return {n: ports[self.products[n][0].tiling.tiles] for n in products}
+        for tiling in (share.tiling for product_name in products for share in self.products[product_name]):
+            if tiling.tiles not in ports:
+                order = tiling.operand(rows.pitch)
+                if rows.blocks > tiling.blocks:
+                    order = replace(order, loops=Loops({**order.loops.limits, "block": rows.blocks}), only=turn)
+                ports[tiling.tiles] = buffer(self.b, f"{name}.x{len(ports)}", rows, order)
+        return ports
 
     def _positions(self) -> Positions:
         heads = self.heads
         if heads.batch:
-            port = self._scalars(loops(block=heads.blocks, row=heads.group, head=heads.stacks))
+            port = self._scalars(loops(block=heads.blocks, row=heads.group))
             return Positions(port, port)
         order = loops(block=heads.blocks, head=heads.queries)
         return Positions(self._scalars(order + loops(row=heads.group)), self._scalars(order))
@@ -298,7 +328,7 @@ class _Layer:
         strides = {"row": x.pitch, "head": self.layout.head_pitch, "chunk": self.lanes}
         return buffer(self.b, f"{name}.rows", x, Order(order.loops, strides, block="block"))
 
-    def _queries_and_keys(self, xs: dict[str, Port]) -> tuple[Rows, Port, _HeadOrder]:
+    def _queries_and_keys(self, xs: Mapping[int, Port]) -> tuple[Rows, Port, _HeadOrder]:
         """Queries and keys after rotary embedding: those that attention takes, those that go to the cache.
 
         One unit turns both if they come in one block; the keys come after the queries then.
@@ -306,13 +336,13 @@ class _Layer:
         layout, heads = self.layout, self.heads
         queries = heads.queries * heads.pitch
         pitch = queries + layout.key.width if self.together else layout.query.width
-        q = self._columns("query", xs["query"], pitch=pitch)
+        q = self._columns("query", xs, pitch=pitch)
         if not self.together:
-            k = self._columns("key", xs["key"], pitch=layout.key.width)
+            k = self._columns("key", xs, pitch=layout.key.width)
             order = self._order(k, heads.keys)
             (turned,) = self._rotated("key", k, heads.keys, order).sources
             return self._rotated("query", q, heads.queries, self._order(q, heads.queries)), turned, order
-        k = self._columns("key", xs["key"], pitch=pitch, column=queries)
+        k = self._columns("key", xs, pitch=pitch, column=queries)
         both = Rows((*q.sources, *k.sources), self.blocks, self.group, q.width + k.width, pitch)
         order = self._order(both, heads.queries + heads.keys)
         turned_rows = self._rotated("rotary", both, heads.queries + heads.keys, order)
@@ -398,23 +428,27 @@ class _Layer:
         return Rows(ports, 1, self.group * layout.cache_rows, pitch, pitch)
 
     def _hold(self, name: str, cached: Port) -> None:
-        """Lets the weights that are needed later wait for the cache."""
-        if name == "values" and self.blocks == 1:
-            for (product_name, _), port in self.loads.items():
-                if product_name not in EARLY:
-                    self.streams.hold(port, self.streams.loaded(cached))
+        """Lets the weights that are needed later wait for the cache, and for those before attention that come through
+        the same AGCU: what nobody takes yet would keep its bursts under way from them."""
+        if name != "values" or self.blocks > 1:
+            return
+        early = {port.unit: port for (product_name, _), port in self.loads.items() if product_name in EARLY}
+        for (product_name, _), port in self.loads.items():
+            if product_name not in EARLY:
+                self.streams.hold(port, self.streams.loaded(cached))
+                if port.unit in early:
+                    self.streams.hold(port, self.streams.loaded(early[port.unit]))
 
-    def _feed_forward(self, middle: Rows) -> None:
+    def _feed_forward(self, middle: Rows, normed: Rows) -> None:
         """The second half of the layer, its results stored."""
-        normed = self._norm("feed_forward_norm", self._for_norm(middle), drained=self.slotted)
         if self.shares.lines > 1:
             for number in range(self.shares.lines):
                 self._line(number, normed, middle)
             return
-        x = self._operands("feed_forward", normed, ("gate", "up"))["gate"]
+        xs = self._operands("feed_forward", normed, ("gate", "up"), turn=1)
         width = self.layout.inner.width
-        gate = self._columns("gate", x, pitch=width, function=Function.SILU)
-        up = self._columns("up", x, pitch=width)
+        gate = self._columns("gate", xs, pitch=width, function=Function.SILU)
+        up = self._columns("up", xs, pitch=width)
         if self.apart:
             self._output(self._chained(gate, up, middle))
             return

@@ -122,6 +122,11 @@ class Layout:
             "down": self.down,
         }
 
+    @property
+    def norms(self) -> dict[str, tuple[str, ...]]:
+        """Regions of norms: tensors of the model, one behind the other."""
+        return {"norms": ("attention_norm", "mlp_norm")}
+
     @cached_property
     def regions(self) -> dict[str, Region]:
         """Every region by name."""
@@ -131,8 +136,7 @@ class Layout:
         sizes = {
             "x": self.padded_rows * hidden,
             "y": self.padded_rows * hidden,
-            "attention_norm": hidden,
-            "feed_forward_norm": hidden,
+            **{name: len(rows) * hidden for name, rows in self.norms.items()},
             "positions": 2 * self.padded_rows * beat,
             "cosines": self.cache_rows * self.head_pitch * ELEMENT_BYTES,
             "sines": self.cache_rows * self.head_pitch * ELEMENT_BYTES,

@@ -46,7 +46,8 @@ def rms_norm(
     """x / sqrt(mean(x^2) + epsilon) * weight in FP32, rounded to BF16 once.
 
     Args:
-        rows: one source, row by row. weight: the row of weights, again for every row.
+        rows: one source, row by row; others may follow it with further blocks. weight: the row of weights, again for
+            every row.
         size: elements of a row that count; those beyond are zero.
         drained: rows come as a product leaves them: from left to right, of every row a vector in turn. They must not
             be more than a PCU has accumulators.

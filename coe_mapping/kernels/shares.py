@@ -16,6 +16,8 @@ class Shares:
             block each with the same weights, which are read once for all of them; with ``inner`` 1.
         stacked: of a batch, attention works on the query heads that share a key head at once, and a unit more divides
             their sums; else head by head.
+        early: of a batch in one block, old rows of the keys are read while the new ones are made, which takes a load
+            more; else all of them afterwards.
         resident: shares of products, ``gate0`` for instance, whose weights PMUs hold for the whole kernel; the others
             are streamed from memory again for every block of rows.
     """
@@ -27,4 +29,5 @@ class Shares:
     down: int = 1
     lines: int = 1
     stacked: bool = True
+    early: bool = True
     resident: frozenset[str] = frozenset()

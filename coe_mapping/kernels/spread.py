@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import islice, product
 
 from coe_mapping.bandwidth import predict
+from coe_mapping.bandwidth.launch import interval
 from coe_mapping.kernels.dense import Tiling
 from coe_mapping.kernels.layer import Kernel, build_layer
 from coe_mapping.kernels.layout import LayerShape, Layout
@@ -25,7 +26,7 @@ SAMPLES, PASSES = 400, 12
 """Of the bandwidth model: enough to compare."""
 
 OTHERS = 12
-"""PCUs that do not multiply: norms, rotary, attention, the gate."""
+"""PCUs that do not multiply: norms, rotary, attention, the gate. Two less if the norms of a single block are one."""
 
 
 @lru_cache
@@ -47,7 +48,7 @@ def _fitting(layout: Layout) -> Iterator[Kernel]:
     """Kernels that the machine has units for, the fastest by their issues first."""
     pcus = len(floorplan(layout.params).of(Kind.PCU))
     for shares in sorted(_shares(layout, pcus), key=lambda shares: _issues(layout, shares)):
-        kernel = _built(layout, shares)
+        kernel = _built(layout, shares) or _built(layout, replace(shares, early=False))
         if kernel is not None:
             yield kernel
 
@@ -57,9 +58,10 @@ def _shares(layout: Layout, pcus: int) -> Iterator[Shares]:
     single = layout.heads.blocks == 1
     one = [1]
     query, key, output, inner, down = (
-        [n for n in range(1, min(t.tiles, pcus) + 1) if t.tiles % n == 0]
+        list(_useful(t.tiles, pcus, even=not single))
         for t in (layout.query, layout.key, layout.output, layout.inner, layout.down)
     )
+    others = OTHERS - 2 * single
     lines = one if single else [n for n in range(1, layout.heads.blocks + 1) if layout.heads.blocks % n == 0]
     ways = (query, key, output, inner, down, one) if single else (one, one, one, inner, one, lines)
     for q, k, o, i, d, n in product(*ways):
@@ -68,25 +70,40 @@ def _shares(layout: Layout, pcus: int) -> Iterator[Shares]:
         last, gates = (d, 1) if single else (i * n, i * n)
         for stacked in {True, not layout.shape.batch}:
             heads = layout.heads if stacked else replace(layout.heads, stacked=1)
-            if q + 2 * k + o + 2 * i * n + last + gates - 1 + OTHERS - heads.one_by_one <= pcus:
+            if q + 2 * k + o + 2 * i * n + last + gates - 1 + others - heads.one_by_one <= pcus:
                 yield Shares(q, k, o, i, d, n, stacked)
 
 
+def _useful(tiles: int, most: int, *, even: bool) -> Iterator[int]:
+    """Ways to share out tiles: those with which the largest share is smaller than with fewer; or all shares equal."""
+    for n in range(1, min(tiles, most) + 1):
+        if tiles % n == 0 if even else n == 1 or -(-tiles // n) < -(-tiles // (n - 1)):
+            yield n
+
+
 def _issues(layout: Layout, shares: Shares) -> float:
-    """Cycles of the products one after the other; of further blocks, of the longest."""
-    first = max(_cycles(layout, layout.query, shares.query), _cycles(layout, layout.key, shares.key))
+    """Cycles of the products one after the other, by their PCUs or by memory; of further blocks, of the longest."""
+    down = shares.down if layout.heads.blocks == 1 else shares.inner * shares.lines
+    products = [
+        [(layout.query, shares.query), (layout.key, shares.key), (layout.key, shares.key)],
+        [(layout.output, shares.output)],
+        [(layout.inner, shares.inner * shares.lines)] * 2,
+        [(layout.down, down)],
+    ]
+    memory = interval(layout.params.memory.hbm) / shares.lines
     stages = [
-        first,
-        _cycles(layout, layout.output, shares.output),
-        _cycles(layout, layout.inner, shares.inner * shares.lines),
-        _cycles(layout, layout.down, shares.down if layout.heads.blocks == 1 else shares.inner * shares.lines),
+        max(
+            *(_cycles(layout, t, ways) for t, ways in stage),
+            memory * sum(t.tiles * t.k * t.slots for t, _ in stage),
+        )
+        for stage in products
     ]
     return sum(stages) + (layout.heads.blocks - 1) * max(stages)
 
 
 def _cycles(layout: Layout, t: Tiling, ways: int) -> float:
     """Of a block."""
-    return t.tiles * t.k * max(t.slots, layout.params.pcu.interleave) / ways
+    return -(-t.tiles // ways) * t.k * max(t.slots, layout.params.pcu.interleave)
 
 
 def _resident(kernel: Kernel) -> Kernel:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden_model.control import Iterations, iterations, rounds, summed
+from golden_model.control import Iterations, iterations, rounds, summed, turns
 from golden_model.pcu import simd, systolic, tail
 from golden_model.pcu.simd import Words
 from golden_model.pcu.tail import Context
@@ -84,6 +84,12 @@ def rounds_of(params: PCUParams, words: Sequence[int]) -> int:
     return rounds(unpack(pcu_layout(params), words).chain)
 
 
+def turns_of(params: PCUParams, words: Sequence[int]) -> int:
+    """Iterations of the outermost loop of a round; 1 if what it accumulates goes over several of them."""
+    config = unpack(pcu_layout(params), words)
+    return 1 if int(config.group.counters) & 1 else turns(config.chain)
+
+
 def _joined(made: Sequence[Outputs]) -> Outputs:
     """What several rounds leave together."""
 
@@ -97,10 +103,10 @@ def _joined(made: Sequence[Outputs]) -> Outputs:
     )
 
 
-def run_round(params: PCUParams, words: Sequence[int], inputs: Inputs) -> Outputs:
-    """A round of :func:`run`: none knows of another."""
+def run_round(params: PCUParams, words: Sequence[int], inputs: Inputs, turns: int | None = None) -> Outputs:
+    """A round of :func:`run`: none knows of another. ``turns``: only so many iterations of its outermost loop."""
     config = unpack(pcu_layout(params), words)
-    loops = iterations(config.chain, inputs.scalars)
+    loops = iterations(config.chain, inputs.scalars, turns)
     vector_beats, scalar_words = [0] * len(inputs.vectors), list(loops.popped)
     shared = _shared(config, loops, inputs, scalar_words)
     body = _systolic if Mode(config.mode) is Mode.SYSTOLIC else _simd

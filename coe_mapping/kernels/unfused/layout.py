@@ -47,6 +47,11 @@ class UnfusedLayout(Layout):
         """Rows of scores: one for every row and head."""
         return self.padded_rows * self.shape.heads
 
+    @property
+    def norms(self) -> dict[str, tuple[str, ...]]:
+        """Each by itself."""
+        return {"attention_norm": ("attention_norm",), "feed_forward_norm": ("mlp_norm",)}
+
     @cached_property
     def regions(self) -> dict[str, Region]:
         """Every region by name."""
