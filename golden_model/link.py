@@ -165,10 +165,10 @@ class Links:
     def deliver(
         self, streams: Iterable[tuple[Stream, Sequence[Vector]]], running: Mapping[int, int]
     ) -> tuple[dict[Stream, list[Vector]], dict[int, dict[Refusal, int]]]:
-        """What arrives of each stream, and what each socket refuses, in vectors by reason.
+        """What arrives of each stream, and what each socket refuses, in vectors by reason. The rest waits.
 
         Args:
-            running: program that runs in each socket, where one does.
+            running: program that runs in each socket; where none does, what is not passed on waits for one.
         """
         delivered: dict[Stream, list[Vector]] = {}
         refused: dict[int, dict[Refusal, int]] = {}
@@ -179,10 +179,12 @@ class Links:
             except ParameterError:
                 where, reason = self._stops(address), Refusal.ROUTE
             else:
-                if running.get(address.destination) == address.program:
+                where, reason = address.destination, Refusal.PROGRAM
+                if running.get(where) == address.program:
                     delivered.setdefault(stream, []).extend(vectors)
                     continue
-                where, reason = address.destination, Refusal.PROGRAM
+            if where not in running:
+                continue
             reasons = refused.setdefault(where, {})
             reasons[reason] = reasons.get(reason, 0) + len(vectors)
         return delivered, refused

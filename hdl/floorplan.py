@@ -12,7 +12,7 @@ from hdl.params import AGCUParams, PCUParams, PMUParams, RDUParams
 
 
 class Kind(enum.Enum):
-    """What a unit is, in the order in which the units of a node are numbered."""
+    """What a unit is, in the order in which the units of a station are numbered; LINKS belongs to none."""
 
     VECTOR_SWITCH = 0
     SCALAR_SWITCH = 1
@@ -20,10 +20,18 @@ class Kind(enum.Enum):
     PCU = 3
     PMU = 4
     AGCU = 5
+    LINKS = 6
 
+
+STATION = (Kind.VECTOR_SWITCH, Kind.SCALAR_SWITCH, Kind.TOKEN_SWITCH, Kind.PCU, Kind.PMU, Kind.AGCU)
+"""Units of a station."""
 
 COMPUTE = (Kind.PCU, Kind.PMU, Kind.AGCU)
 """Units that a switch serves: they run, and say when they are done. In the order of their local ports."""
+
+
+LINKS_COLUMN = -1
+"""Where the links stand: channel c ends west of row c."""
 
 
 class Side(enum.IntEnum):
@@ -50,7 +58,9 @@ class Place:
     column: int
 
     def __str__(self) -> str:
-        return f"{self.kind.name} at row {self.row}, column {self.column}"
+        return (
+            self.kind.name if self.kind is Kind.LINKS else f"{self.kind.name} at row {self.row}, column {self.column}"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,20 @@ class Floorplan:
     params: RDUParams
     units: tuple[Place, ...]
 
+    @property
+    def links(self) -> Place:
+        """The socket's links to its peers, west of the mesh: configured, started and cleared with tile 0, numbered
+        behind the units that stand for the tiles (:class:`hdl.host.format.UnitMap`)."""
+        return Place(len(self.units) + self.params.tiles, Kind.LINKS, 0, 0, LINKS_COLUMN)
+
     def find(self, kind: Kind, row: int, column: int) -> Place:
         """The unit of that kind at a switch.
 
         Raises:
             KeyError: there is none.
         """
+        if kind is Kind.LINKS:
+            return self.links
         for place in self.units:
             if (place.kind, place.row, place.column) == (kind, row, column):
                 return place
@@ -90,7 +108,7 @@ def floorplan(params: RDUParams) -> Floorplan:
     for tile in range(params.tiles):
         for row in range(params.rows):
             for column in range(params.columns):
-                for kind in Kind:
+                for kind in STATION:
                     if kind is not Kind.AGCU or has_agcu(params, column):
                         units.append(Place(len(units), kind, tile, row, tile * params.columns + column))
     return Floorplan(params, tuple(units))
@@ -111,22 +129,28 @@ class Ports:
 
 @cache
 def vector_ports(params: RDUParams, kind: Kind) -> Ports:
-    """AGCU inputs: data of each store stream. Outputs: data of each load stream."""
+    """AGCU inputs: data of each store stream. Outputs: data of each load stream. LINKS: ``rdn.flows`` of each channel,
+    one channel's behind the other's."""
     return {
         Kind.PCU: Ports(params.pcu.VECTOR_INPUTS, params.pcu.VECTOR_OUTPUTS),
         Kind.PMU: Ports(params.pmu.VECTOR_INPUTS, params.pmu.VECTOR_OUTPUTS),
         Kind.AGCU: Ports(params.agcu.stores, params.agcu.loads),
+        Kind.LINKS: Ports(params.link.channels * params.rdn.flows, params.link.channels * params.rdn.flows),
     }[kind]
 
 
 @cache
 def scalar_ports(params: RDUParams, kind: Kind) -> Ports:
+    if kind is Kind.LINKS:
+        return Ports(0, 0)
     unit = _sizes(params, kind)
     return Ports(unit.SCALAR_INPUTS, unit.SCALAR_OUTPUTS)
 
 
 @cache
 def token_ports(params: RDUParams, kind: Kind) -> Ports:
+    if kind is Kind.LINKS:
+        return Ports(0, 0)
     unit = _sizes(params, kind)
     return Ports(unit.TOKENS, unit.TOKENS)
 

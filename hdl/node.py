@@ -1,178 +1,65 @@
-"""One node of the mesh: its switches and the units they serve. Composition only."""
+"""A node: sockets in a ring of links. Composition only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.agcu.agcu import AGCU
-from hdl.agcu.config import fault_layout
-from hdl.clock_gate import Sleeper
-from hdl.config import COMMIT, config_port
-from hdl.floorplan import COMPUTE, Kind, Side, has_agcu
-from hdl.memory.port import memory_port
-from hdl.once import once
-from hdl.params import PCUParams, PMUParams, RDUParams
-from hdl.pcu.pcu import PCU
-from hdl.pmu.pmu import PMU
-from hdl.rdn.config import (
-    COLUMN_BITS,
-    ROW_BITS,
-    SIDES,
-    Fabric,
-    TokenSizes,
-    local_inputs,
-    local_outputs,
-    switch_sizes,
-    token_sizes,
-)
-from hdl.rdn.link import link_signature
-from hdl.rdn.sleeper import SleepingSwitch
-from hdl.rdn.switch import Switch
-from hdl.rdn.tokens import TokenSwitch
-
-PACKETS = (Fabric.VECTOR, Fabric.SCALAR)
-
-
-def edge_signature(params: RDUParams) -> wiring.Signature:
-    """What leaves a node on one side, seen from the sender."""
-    vector, scalar = (switch_sizes(params, fabric, 0) for fabric in PACKETS)
-    return wiring.Signature(
-        {
-            "vector": Out(link_signature(vector)),
-            "scalar": Out(link_signature(scalar)),
-            "token": Out(params.rdn.token_wires),
-        }
-    )
-
-
-def sleeping_pcu(params: PCUParams, fast: bool = False) -> Sleeper:
-    """A PCU that sleeps, and whose unused body always does; ``fast``: :class:`hdl.pcu.pcu.PCU`."""
-    return Sleeper(PCU(params, gated=True, fast=fast))
-
-
-def sleeping_pmu(params: PMUParams) -> Sleeper:
-    return Sleeper(PMU(params))
-
-
-def sleeping_agcu(params: RDUParams) -> Sleeper:
-    return Sleeper(AGCU(params))
-
-
-def sleeping_token_switch(sizes: TokenSizes) -> Sleeper:
-    return Sleeper(TokenSwitch(sizes))
-
-
-Variants = Mapping[Any, Callable[..., wiring.Component]]
-AWAKE: Variants = {Switch: Switch, TokenSwitch: TokenSwitch, PCU: PCU, PMU: PMU, AGCU: AGCU}
-ASLEEP: Variants = {
-    Switch: SleepingSwitch,
-    TokenSwitch: sleeping_token_switch,
-    PCU: sleeping_pcu,
-    PMU: sleeping_pmu,
-    AGCU: sleeping_agcu,
-}
-"""What stands in for a unit: that is always clocked, or only while it has something to do."""
+from hdl.axi import axi4_lite
+from hdl.host.registers import ADDRESS_BITS
+from hdl.link import ring
+from hdl.link.config import link_sizes
+from hdl.link.layout import LinkSizes
+from hdl.link.wire import Wire
+from hdl.memory.channel import Tier, tier_map
+from hdl.memory.controller import axi_port
+from hdl.params import RDUParams, require
+from hdl.socket import Socket
 
 
 class Node(wiring.Component):
-    """A vector, a scalar and a token switch, a PCU and a PMU, and an AGCU where ``column`` of a tile has one.
+    """``sockets`` sockets, each with its host port and its memories; link 0 of each leads to link 1 of the next.
 
-    - ``kinds``: of its units, in the order of the floorplan; ``buses`` are theirs.
-    - ``row``, ``where``: of the node in its socket, constants to whoever instantiates it.
-    - ``side_in``, ``side_out``: links to the neighbours, by :class:`~hdl.floorplan.Side`.
-    - ``start``, ``done``: of the compute units in order. ``halt``, ``quiet``, ``fault``, ``memory``: of the AGCU.
+    - ``axi``, ``irq``, ``hbm``, ``ddr``: of each socket.
+    - ``wires``: the ways from socket to socket, in the order of :func:`hdl.link.ring.joined`.
     """
 
-    def __init__(self, params: RDUParams, column: int, gated: bool = False, fast: bool = False) -> None:
-        """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`); ``fast``: a simulator
-        computes arithmetic in C (:mod:`hdl.arith.fast`)."""
-        self.params, self.column, self.gated, self.fast = params, column, gated, fast
-        self.kinds = node_kinds(params, column)
-        compute = sum(kind in COMPUTE for kind in self.kinds)
-        edge = edge_signature(params)
-        ports: dict[str, Any] = {
-            "row": In(ROW_BITS),
-            "where": In(COLUMN_BITS),
-            "side_in": In(edge).array(SIDES),
-            "side_out": Out(edge).array(SIDES),
-            "buses": In(config_port()).array(len(self.kinds)),
-            "commit": In(COMMIT),
-            "start": In(compute),
-            "done": Out(compute),
+    def __init__(
+        self, params: RDUParams, gated: bool = False, wire: Callable[[LinkSizes], wiring.Component] = Wire
+    ) -> None:
+        """``gated``: units that have nothing to do are not clocked. ``wire``: what a way consists of, with ``i`` and
+        ``o``.
+
+        Raises:
+            ParameterError: one socket, links that do not fit, or more or fewer than a ring has.
+        """
+        links = params.link.links
+        require(links == ring.LINKS, f"{params.name}: a socket in a ring has {ring.LINKS} links and not {links}")
+        self.params, self.gated = params, gated
+        self.sockets: list[Any] = [Socket(params, gated, linked=True) for _ in range(params.sockets)]
+        self.ends = ring.joined(params.sockets)
+        self.wires: list[Any] = [wire(link_sizes(params)) for _ in self.ends]
+        tiers = {
+            t.name.lower(): Out(axi_port(params, t)).array(params.sockets, tier_map(params, t).channels) for t in Tier
         }
-        if Kind.AGCU in self.kinds:
-            ports |= {
-                "halt": In(1),
-                "quiet": Out(1),
-                "fault": Out(fault_layout()),
-                "memory": Out(memory_port(params)),
-            }
-        super().__init__(ports)
+        super().__init__(
+            {"axi": In(axi4_lite(ADDRESS_BITS)).array(params.sockets), "irq": Out(1).array(params.sockets), **tiers}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self.units = {kind: self._unit(kind) for kind in self.kinds}
-        for bus, (kind, unit) in zip(self.buses, self.units.items(), strict=True):
-            m.submodules[kind.name.lower()] = unit
-            connect(m, flipped(bus), unit.bus)
-            m.d.comb += unit.commit.eq(self.commit)
-        for fabric in PACKETS:
-            self._packets(m, fabric)
-        self._tokens(m)
-        computing = [self.units[kind] for kind in self.kinds if kind in COMPUTE]
-        for i, unit in enumerate(computing):
-            m.d.comb += [unit.start.eq(self.start[i]), self.done[i].eq(unit.done)]
-        if Kind.AGCU in self.units:
-            agcu = self.units[Kind.AGCU]
-            connect(m, agcu.memory, flipped(self.memory))
-            m.d.comb += [agcu.halt.eq(self.halt), self.quiet.eq(agcu.quiet), self.fault.eq(agcu.fault)]
+        for s, socket in enumerate(self.sockets):
+            m.submodules[f"socket_{s}"] = socket
+            connect(m, flipped(self.axi[s]), socket.axi)
+            m.d.comb += self.irq[s].eq(socket.irq)
+            for tier in Tier:
+                name = tier.name.lower()
+                for inner, outer in zip(getattr(socket, name), getattr(self, name)[s], strict=True):
+                    connect(m, inner, flipped(outer))
+        for number, ((here, link), (there, other)) in enumerate(self.ends.items()):
+            m.submodules[f"wire_{number}"] = wire = self.wires[number]
+            connect(m, self.sockets[here].wires_out[link], wire.i)
+            connect(m, wire.o, self.sockets[there].wires_in[other])
         return m
-
-    def _unit(self, kind: Kind) -> Any:
-        params, column = self.params, self.column
-        variants = ASLEEP if self.gated else AWAKE
-        match kind:
-            case Kind.VECTOR_SWITCH:
-                return once(variants[Switch], switch_sizes(params, Fabric.VECTOR, column))
-            case Kind.SCALAR_SWITCH:
-                return once(variants[Switch], switch_sizes(params, Fabric.SCALAR, column))
-            case Kind.TOKEN_SWITCH:
-                return once(variants[TokenSwitch], token_sizes(params, column))
-            case Kind.PCU:
-                return once(variants[PCU], params.pcu, **({"fast": True} if self.fast else {}))
-            case Kind.PMU:
-                return once(variants[PMU], params.pmu)
-            case Kind.AGCU:
-                return once(variants[AGCU], params)
-
-    def _packets(self, m: Module, fabric: Fabric) -> None:
-        """Joins a packet switch to the sides and to the units."""
-        name, switch = fabric.name.lower(), self.units[fabric.value]
-        m.d.comb += [switch.row.eq(self.row), switch.column.eq(self.where)]
-        for side in Side:
-            connect(m, switch.side_out[side], flipped(getattr(self.side_out[side], name)))
-            connect(m, flipped(getattr(self.side_in[side], name)), switch.side_in[side])
-        for k, port in enumerate(local_inputs(self.params, fabric, self.column)):
-            connect(m, getattr(self.units[port.kind], f"{name}_out")[port.index], switch.local_in[k])
-        for k, port in enumerate(local_outputs(self.params, fabric, self.column)):
-            connect(m, switch.local_out[k], getattr(self.units[port.kind], f"{name}_in")[port.index])
-
-    def _tokens(self, m: Module) -> None:
-        switch = self.units[Kind.TOKEN_SWITCH]
-        for side in Side:
-            m.d.comb += [
-                self.side_out[side].token.eq(switch.side_out[side]),
-                switch.side_in[side].eq(self.side_in[side].token),
-            ]
-        for k, port in enumerate(local_inputs(self.params, Fabric.TOKEN, self.column)):
-            m.d.comb += switch.local_in[k].eq(self.units[port.kind].token_out[port.index])
-        for k, port in enumerate(local_outputs(self.params, Fabric.TOKEN, self.column)):
-            m.d.comb += self.units[port.kind].token_in[port.index].eq(switch.local_out[k])
-
-
-def node_kinds(params: RDUParams, column: int) -> tuple[Kind, ...]:
-    """The units of a node, in order."""
-    return tuple(kind for kind in Kind if kind is not Kind.AGCU or has_agcu(params, column))

@@ -338,6 +338,7 @@ class RDUParams:
     agcu: AGCUParams
     memory: MemoryParams
     host: HostParams = field(default_factory=HostParams)
+    link: LinkParams = field(default_factory=LinkParams)
     rows: int = 2
     columns: int = 2
     tiles: int = 1
@@ -354,6 +355,7 @@ class RDUParams:
             f"{self.name}: a mesh of {self.rows} x {self.columns * self.tiles} switches is more than 32 x 64",
         )
         require(1 <= self.tiles <= 4, f"{self.name}: {self.tiles} tiles is not in 1..4")
+        require(1 <= self.sockets <= 16, f"{self.name}: {self.sockets} sockets is not in 1..16")
 
     @property
     def lanes(self) -> int:
@@ -419,6 +421,7 @@ SN40L = RDUParams(  # for the bandwidth model only, never elaborated
     MemoryParams(
         hbm=TierParams(channels=16, capacity=1 << 35), ddr=TierParams(channels=2, capacity=1 << 35, beats=(8, 9))
     ),
+    link=LinkParams(width=256, timeout=1024),
     rows=20,
     columns=26,
     tiles=2,

@@ -11,12 +11,15 @@ from hdl.axi import axi4_lite
 from hdl.floorplan import Side
 from hdl.host.host import Host
 from hdl.host.registers import ADDRESS_BITS
+from hdl.link.config import link_sizes
+from hdl.link.layout import wire_signature
+from hdl.link.unit import LinkUnit
 from hdl.memory.channel import Tier, tier_map
 from hdl.memory.controller import axi_port
 from hdl.memory.dma import DESCRIPTOR
 from hdl.memory.system import MemorySystem
 from hdl.once import once
-from hdl.params import RDUParams
+from hdl.params import RDUParams, require
 from hdl.rdn.config import Fabric, switch_sizes
 from hdl.rdn.link import LinkPipe, TokenPipe
 from hdl.tile import EDGES, Tile
@@ -26,14 +29,23 @@ from hdl.unit_map import unit_map
 class Socket(wiring.Component):
     """``tiles`` tiles, HBM and DDR behind AXI4, registers behind AXI4-Lite.
 
-    - ``axi``, ``irq``: the host. ``hbm``, ``ddr``: a master a channel.
+    - ``axi``, ``irq``: the host. ``hbm``, ``ddr``: a master a channel. ``wires_out``, ``wires_in``: to its peers, if it
+      is ``linked``, a bundle a link.
     - Requesters of memory: the AGCUs, tile by tile; the launch sequencer; the host's window.
     """
 
-    def __init__(self, params: RDUParams, gated: bool = False, fast: bool = False) -> None:
+    def __init__(self, params: RDUParams, gated: bool = False, fast: bool = False, linked: bool = False) -> None:
         """``gated``: units that have nothing to do are not clocked (:mod:`hdl.clock_gate`); ``fast``: a simulator
-        computes arithmetic in C (:mod:`hdl.arith.fast`)."""
-        self.params, self.gated, self.fast = params, gated, fast
+        computes arithmetic in C (:mod:`hdl.arith.fast`); ``linked``: it has links to other sockets, of which ``params``
+        then has several.
+
+        Raises:
+            ParameterError: the links do not fit.
+        """
+        require(params.sockets > 1 or not linked, f"{params.name}: links need another socket, and there is one")
+        self.params, self.gated, self.fast, self.linked = params, gated, fast, linked
+        wires = wire_signature(link_sizes(params)) if linked else None
+        count = params.link.links
         channels = {tier: tier_map(params, tier).channels for tier in Tier}
         super().__init__(
             {
@@ -41,6 +53,7 @@ class Socket(wiring.Component):
                 "irq": Out(1),
                 "hbm": Out(axi_port(params, Tier.HBM)).array(channels[Tier.HBM]),
                 "ddr": Out(axi_port(params, Tier.DDR)).array(channels[Tier.DDR]),
+                **({"wires_out": Out(wires).array(count), "wires_in": In(wires).array(count)} if wires else {}),
             }
         )
 
@@ -58,6 +71,8 @@ class Socket(wiring.Component):
         for west, east in pairwise(tiles):
             self._join(m, west, east, Side.EAST)
             self._join(m, east, west, Side.WEST)
+        if self.linked:
+            self._links(m, host, tiles[0])
         requesters += [host.memory, host.window_memory]
         m.submodules.memory = memory = once(MemorySystem, params, len(requesters))
         for requester, port in zip(requesters, memory.requesters, strict=True):
@@ -85,6 +100,20 @@ class Socket(wiring.Component):
             tokens = TokenPipe(params.rdn.token_wires, params.rdn.die_latency)
             m.submodules += tokens
             m.d.comb += [tokens.i.eq(start.token), end.token.eq(tokens.o)]
+
+    def _links(self, m: Module, host: Any, tile: Any) -> None:
+        """The links to other sockets: in place of a neighbour of tile 0, channel c at row c."""
+        m.submodules.links = links = once(LinkUnit, self.params)
+        control, west = host.outside, EDGES.index(Side.WEST)
+        connect(m, control.bus, links.bus)
+        m.d.comb += [getattr(links, name).eq(getattr(control, name)) for name in ("commit", "start", "done", "clear")]
+        m.d.comb += control.lost.eq(links.lost)
+        for c in range(self.params.link.channels):
+            connect(m, tile.edge_out[west][c].vector, links.mesh_in[c])
+            connect(m, links.mesh_out[c], tile.edge_in[west][c].vector)
+        for k in range(self.params.link.links):
+            connect(m, links.wires_out[k], flipped(self.wires_out[k]))
+            connect(m, flipped(self.wires_in[k]), links.wires_in[k])
 
     def _dma(self, m: Module, host: Host, memory: Any) -> None:
         given, done = host.dma.descriptor, host.dma.completion

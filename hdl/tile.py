@@ -1,4 +1,4 @@
-"""One tile: a mesh of nodes, and the tile's end of the configuration network. Composition only."""
+"""One tile: a mesh of stations, and the tile's end of the configuration network. Composition only."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hdl.floorplan import COMPUTE, Kind, Side, floorplan, has_agcu
 from hdl.host.config_network import TileControl, tile_link
 from hdl.memory.port import memory_port
-from hdl.node import Node, edge_signature, node_kinds
 from hdl.once import once
 from hdl.params import RDUParams
 from hdl.rdn.config import COLUMN_BITS
+from hdl.station import Station, edge_signature, station_kinds
 from hdl.unit_map import unit_map
 
 EDGES = (Side.EAST, Side.WEST)
@@ -22,7 +22,7 @@ EDGES = (Side.EAST, Side.WEST)
 
 
 class Tile(wiring.Component):
-    """``rows`` x ``columns`` nodes; those of the outer columns have AGCUs.
+    """``rows`` x ``columns`` stations; those of the outer columns have AGCUs.
 
     - ``control``: from the launch sequencer. Its clear resets every unit and switch, and nothing else.
     - ``first_column``: of the tile in its socket, a constant to whoever instantiates it.
@@ -32,7 +32,7 @@ class Tile(wiring.Component):
     """
 
     def __init__(self, params: RDUParams, gated: bool = False, fast: bool = False) -> None:
-        """``gated``, ``fast``: of its nodes."""
+        """``gated``, ``fast``: of its stations."""
         self.params, self.gated, self.fast = params, gated, fast
         self.agcus = [place for place in floorplan(params).tile(0) if place.kind is Kind.AGCU]
         edge = edge_signature(params)
@@ -53,55 +53,59 @@ class Tile(wiring.Component):
         m.domains.cleared = domain = ClockDomain(local=True)
         m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(ResetSignal() | control.clear)]
         buses = iter(control.buses)
-        nodes: dict[tuple[int, int], Any] = {}
+        stations: dict[tuple[int, int], Any] = {}
         for row, column in self._places():
-            nodes[row, column] = node = once(Node, self.params, self._like(column), self.gated, self.fast)
-            m.submodules[f"node_{row}_{column}"] = DomainRenamer("cleared")(node)
-            m.d.comb += [node.row.eq(row), node.where.eq(self.first_column + column), node.commit.eq(control.commit)]
-            for bus, own in zip(islice(buses, len(node.buses)), node.buses, strict=True):
+            stations[row, column] = station = once(Station, self.params, self._like(column), self.gated, self.fast)
+            m.submodules[f"station_{row}_{column}"] = DomainRenamer("cleared")(station)
+            m.d.comb += [
+                station.row.eq(row),
+                station.where.eq(self.first_column + column),
+                station.commit.eq(control.commit),
+            ]
+            for bus, own in zip(islice(buses, len(station.buses)), station.buses, strict=True):
                 connect(m, bus, own)
-        self._mesh(m, nodes)
-        self._control(m, control, nodes)
+        self._mesh(m, stations)
+        self._control(m, control, stations)
         return m
 
     def _places(self) -> Iterable[tuple[int, int]]:
         return ((row, column) for row in range(self.params.rows) for column in range(self.params.columns))
 
     def _like(self, column: int) -> int:
-        """The first column whose nodes are the same, so that equal nodes are one module."""
-        return next(c for c in range(column + 1) if node_kinds(self.params, c) == node_kinds(self.params, column))
+        """The first column whose stations are the same, so that equal stations are one module."""
+        return next(c for c in range(column + 1) if station_kinds(self.params, c) == station_kinds(self.params, column))
 
-    def _mesh(self, m: Module, nodes: dict[tuple[int, int], Any]) -> None:
-        """Joins the nodes to each other and to the edges of the tile."""
-        for (row, column), node in nodes.items():
+    def _mesh(self, m: Module, stations: dict[tuple[int, int], Any]) -> None:
+        """Joins the stations to each other and to the edges of the tile."""
+        for (row, column), station in stations.items():
             for side in Side:
-                neighbour = nodes.get(_beside(row, column, side))
+                neighbour = stations.get(_beside(row, column, side))
                 if neighbour is not None:
-                    connect(m, node.side_out[side], neighbour.side_in[side.opposite])
+                    connect(m, station.side_out[side], neighbour.side_in[side.opposite])
                 elif side in EDGES:
                     edge = EDGES.index(side)
-                    connect(m, node.side_out[side], flipped(self.edge_out[edge][row]))
-                    connect(m, flipped(self.edge_in[edge][row]), node.side_in[side])
+                    connect(m, station.side_out[side], flipped(self.edge_out[edge][row]))
+                    connect(m, flipped(self.edge_in[edge][row]), station.side_in[side])
 
-    def _control(self, m: Module, control: TileControl, nodes: dict[tuple[int, int], Any]) -> None:
+    def _control(self, m: Module, control: TileControl, stations: dict[tuple[int, int], Any]) -> None:
         """Starts and dones of the compute units, stops and faults of the AGCUs, their memory ports."""
-        compute = [len([kind for kind in node_kinds(self.params, c) if kind in COMPUTE]) for _, c in nodes]
+        compute = [len([kind for kind in station_kinds(self.params, c) if kind in COMPUTE]) for _, c in stations]
         first = 0
-        for node, count in zip(nodes.values(), compute, strict=True):
+        for station, count in zip(stations.values(), compute, strict=True):
             m.d.comb += [
-                node.start.eq(control.starts[first : first + count]),
-                control.dones[first : first + count].eq(node.done),
+                station.start.eq(control.starts[first : first + count]),
+                control.dones[first : first + count].eq(station.done),
             ]
             first += count
         moves = []
-        with_agcu = (node for (_, column), node in nodes.items() if has_agcu(self.params, column))
-        for i, (node, port) in enumerate(zip(with_agcu, self.memory, strict=True)):
-            connect(m, node.memory, flipped(port))
+        with_agcu = (station for (_, column), station in stations.items() if has_agcu(self.params, column))
+        for i, (station, port) in enumerate(zip(with_agcu, self.memory, strict=True)):
+            connect(m, station.memory, flipped(port))
             moves.append(port.response.valid & port.response.ready)
             m.d.comb += [
-                node.halt.eq(control.halt),
-                control.quiets[i].eq(node.quiet),
-                control.faults[i].eq(node.fault),
+                station.halt.eq(control.halt),
+                control.quiets[i].eq(station.quiet),
+                control.faults[i].eq(station.fault),
             ]
         m.d.comb += control.progress.eq(Cat(moves).any())
 

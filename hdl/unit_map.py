@@ -7,6 +7,8 @@ from hdl.agcu.config import agcu_layout
 from hdl.config import word_count
 from hdl.floorplan import Kind
 from hdl.host.format import UnitMap, UnitSize
+from hdl.link.config import links_layout
+from hdl.link.config import status_names as status_names_of_links
 from hdl.params import RDUParams
 from hdl.pcu.config import STATUS as PCU_STATUS
 from hdl.pcu.config import pcu_layout
@@ -27,6 +29,8 @@ def unit_map(params: RDUParams) -> UnitMap:
         Kind.PMU: UnitSize(word_count(pmu_layout(params.pmu)), len(PMUStatus)),
         Kind.AGCU: UnitSize(word_count(agcu_layout(params)), len(AGCUStatus)),
     }
+    if params.sockets > 1:
+        sizes[Kind.LINKS] = UnitSize(word_count(links_layout(params)), len(status_names_of_links(params)))
     return UnitMap(params, tuple(sizes.items()))
 
 

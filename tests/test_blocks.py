@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 
 from hdl import yosys
 from hdl.clock_gate import CELL
-from hdl.node import sleeping_token_switch
 from hdl.once import once
 from hdl.params import TEST
 from hdl.rdn.config import TokenSizes
+from hdl.station import sleeping_token_switch
 from hdl.verilog import blocks, whole
 from verif.machine import BLOCKS
 from verif.models.board import Board

@@ -132,6 +132,6 @@ def test_vectors_of_another_program_or_without_a_route_are_counted_where_they_en
         Stream(Address(0, 2, program=8)),
         Stream(Address(0, 9, program=7)),
     )
-    delivered, refused = links.deliver([(right, [1, 2]), (other, [3, 4, 5]), (nowhere, [6])], {2: 7})
+    delivered, refused = links.deliver([(right, [1, 2]), (other, [3, 4, 5]), (nowhere, [6])], {0: 7, 2: 7})
     assert delivered == {right: [1, 2]}
     assert refused == {2: {Refusal.PROGRAM: 3}, 0: {Refusal.ROUTE: 1}}

@@ -12,7 +12,7 @@ from verif.sources import ROOT
 def test_the_drawing_and_the_tables_in_the_manual_are_those_of_the_layouts() -> None:
     """To mend it: ``python -m hdl.link.manual`` prints them."""
     text = (ROOT / "docs" / "node.md").read_text()
-    for part in (manual.drawing, manual.header_table, manual.routes_table, manual.codes):
+    for part in (manual.drawing, manual.header_table, manual.routes_table, manual.unit_table, manual.codes):
         assert part() in text
 
 

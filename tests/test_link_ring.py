@@ -121,11 +121,16 @@ def _unchecked(routes: dict[tuple[int, int], int]) -> Links:
     return links
 
 
-def test_a_socket_that_runs_nothing_takes_nothing(seed: int) -> None:
-    three = bench()
-    three.load(Links(ring(SOCKETS), SHORTEST), {0: 0, 2: 0}, seed)
-    made = send(three, {0: (0.2, 1)}, 2_000)
-    assert three.refused(1) == (made[0], Refusal.PROGRAM, (0, 1, 0, 0))
+def test_what_comes_for_a_socket_that_runs_nothing_waits_until_it_does(seed: int) -> None:
+    three, links = bench(), Links(ring(SOCKETS), SHORTEST)
+    three.load(links, {0: 0, 2: 0}, seed)
+    made = send(three, {0: (0.2, 1), 1: (0.2, 2)}, 2_000)
+    assert links.deliver([(Stream(Address(0, 1)), range(made[0]))], {0: 0, 2: 0}) == ({}, {})
+    assert (three.read("taken", three.channels), three.refused(1)[0]) == (0, 0)
+    assert three.count(2 * three.channels + 1, 1) == made[1]
+    three.configure(1, links, {1: 0})
+    three.drain()
+    assert three.count(three.channels, 0) == made[0]
 
 
 def test_a_new_program_finds_nothing_of_the_one_before(seed: int) -> None:

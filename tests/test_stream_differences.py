@@ -104,5 +104,5 @@ def test_a_simulation_without_taps_says_so() -> None:
 
 
 def test_a_tap_of_the_second_tile_stands_at_its_column_of_the_socket() -> None:
-    path = "TOP.board.socket.tile_1.module.node_2_3.module.node_2e0c69e9.scalar_switch.module.tap"
+    path = "TOP.board.socket.tile_1.module.station_2_3.module.station_2e0c69e9.scalar_switch.module.tap"
     assert switch_of(DEMO, path) == (Fabric.SCALAR, 2, 7)

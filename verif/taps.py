@@ -18,18 +18,18 @@ from golden_model.fabric import Data, End
 from golden_model.pmu import VectorBeats
 from hdl.errors import ParameterError
 from hdl.floorplan import floorplan
-from hdl.node import ASLEEP
 from hdl.once import once_name
 from hdl.params import SCALAR_BITS, RDUParams
 from hdl.rdn.config import Fabric, local_inputs, switch_sizes, token_sizes
 from hdl.rdn.switch import Switch
 from hdl.rdn.tokens import TokenSwitch
+from hdl.station import ASLEEP
 from hdl.streams import vector_layout
 from verif.sim import cache, tools
 
 MODELS = tuple(Path(__file__).with_name("models") / f"openrdu_tap{suffix}" for suffix in (".sv", ".cpp"))
 PAYLOAD_WORDS = 17  # of a record, as in openrdu_tap.cpp
-_PATH = re.compile(r"tile_(\d+)\..*node_(\d+)_(\d+)\..*(vector|scalar|token)_switch")
+_PATH = re.compile(r"tile_(\d+)\..*station_(\d+)_(\d+)\..*(vector|scalar|token)_switch")
 
 
 def tap_sources(params: RDUParams) -> tuple[Path, ...]:

@@ -35,7 +35,7 @@ def bus_link(units: UnitMap) -> wiring.Signature:
     return wiring.Signature(
         {
             "select": Out(1),
-            "index": Out(range(units.per_tile + 1)),
+            "index": Out(range(units.indices)),
             "all": Out(1),
             "address": Out(ADDRESS_BITS),
             "write": Out(1),
@@ -74,7 +74,7 @@ def slot_layout(units: UnitMap) -> data.StructLayout:
     return data.StructLayout(
         {
             "tile": range(TILE_BITS),
-            "index": range(units.per_tile + 1),
+            "index": range(units.indices),
             "words": ADDRESS_BITS,
             "status": ADDRESS_BITS,
         }
@@ -100,11 +100,11 @@ class UnitTable(wiring.Component):
 
 def latency(units: UnitMap) -> int:
     """Cycles from ``valid`` at the master to ``answered``."""
-    return 3 + _tile_latency(units)
+    return 3 + tile_latency(units)
 
 
-def _tile_latency(units: UnitMap) -> int:
-    """Of a tile: a register, the unit, the tree."""
+def tile_latency(units: UnitMap) -> int:
+    """Cycles from a tile's bus to its answer: a register, the unit, the tree."""
     levels, width = 0, units.per_tile + 1
     while width > 1:
         levels, width = levels + 1, -(-width // RADIX)
@@ -116,6 +116,7 @@ class ConfigMaster(wiring.Component):
 
     - ``sequencer`` with ``sequencer_valid``: taken every cycle. ``host`` with ``host_valid``: when ``host_ready``.
     - ``sequencer_answered``, ``host_answered``: pulse, ``answer`` is what a read found; zero from a unit there is not.
+    - ``beside``: the answer of the unit outside the tiles, in the same cycle as theirs.
     - Throughput: an access a cycle. Latency: :func:`latency`.
     """
 
@@ -131,6 +132,7 @@ class ConfigMaster(wiring.Component):
                 "host_ready": Out(1),
                 "host_answered": Out(1),
                 "answer": Out(SCALAR_BITS),
+                "beside": In(SCALAR_BITS),
                 "buses": Out(bus_link(units)).array(units.params.tiles),
             }
         )
@@ -152,7 +154,7 @@ class ConfigMaster(wiring.Component):
                     link.index.eq(table.slot.index),
                     *(getattr(link, name).eq(request[name]) for name in ("all", "address", "write", "data")),
                 ]
-        m.d.sync += self.answer.eq(reduce(or_, (link.read_data for link in self.buses)))
+        m.d.sync += self.answer.eq(reduce(or_, (self.beside, *(link.read_data for link in self.buses))))
         flying = latency(self._units)
         for reads, answered in (
             (self.sequencer_valid & ~self.sequencer.write, self.sequencer_answered),

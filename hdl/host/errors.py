@@ -35,6 +35,7 @@ class ErrorCode(enum.IntEnum):
     FAULT = 19
     ABORTED = 20
     DMA = 21
+    LINK = 22
 
 
 SENTENCES = {
@@ -65,6 +66,8 @@ SENTENCES = {
     "the size of the tensor",
     ErrorCode.ABORTED: "the host stopped the machine; load the programs again",
     ErrorCode.DMA: "the tier DMA refused or failed a descriptor with status {detail}; check its addresses",
+    ErrorCode.LINK: "a link to another socket was given up, detail {detail:#x}; check its wires and the "
+    "other socket, then run the program again on all sockets",
 }
 """Takes ``unit`` (a name), ``address`` and ``detail``."""
 

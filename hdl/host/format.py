@@ -5,14 +5,14 @@ Everything is 32-bit words, least significant first; a struct takes its words in
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from amaranth.lib import data
 
 from hdl.config import STATUS_BASE, word_count
-from hdl.floorplan import COMPUTE, Kind, Place, floorplan
+from hdl.floorplan import COMPUTE, STATION, Kind, Place, floorplan
 from hdl.params import MEMORY_ADDRESS_BITS, SCALAR_BITS, RDUParams, require
 
 MAGIC = int.from_bytes(b"ORDU", "little")
@@ -136,14 +136,15 @@ class UnitMap:
     """Every unit of a socket by number. ``sizes`` gives each kind's, as pairs, so that the map can be hashed.
 
     After the units of the floorplan come the tiles: unit ``units + t`` holds which compute units of tile t a program
-    uses (:func:`tile_layout`), and shows in its status which of them are still running.
+    uses (:func:`tile_layout`), and shows in its status which of them are still running. Last come the links to other
+    sockets, of a machine that gives their size: they go with tile 0, whose last index is theirs.
     """
 
     params: RDUParams
     sizes: tuple[tuple[Kind, UnitSize], ...]
 
     def __post_init__(self) -> None:
-        for kind in Kind:
+        for kind in STATION:
             require(kind in dict(self.sizes), f"unit map: the size of a {kind.name} is not given")
         require(self.params.tiles <= TILE_BITS, f"unit map: {self.params.tiles} tiles are more than {TILE_BITS}")
 
@@ -155,7 +156,18 @@ class UnitMap:
         units = [Slot(p.number, p.tile, p.number % self.per_tile, sizes[p.kind], p.kind) for p in places]
         size = UnitSize(word_count(self.tile_layout), word_count(self.tile_layout))
         tiles = [Slot(len(units) + t, t, self.per_tile, size, None) for t in range(self.params.tiles)]
-        return (*units, *tiles)
+        return (*units, *tiles, *([self.links] if self.links else []))
+
+    @cached_property
+    def links(self) -> Slot | None:
+        """The links to other sockets, if it has any."""
+        size, place = dict(self.sizes).get(Kind.LINKS), floorplan(self.params).links
+        return Slot(place.number, place.tile, self.per_tile + 1, size, Kind.LINKS) if size else None
+
+    @property
+    def indices(self) -> int:
+        """Indices of units in a tile: the floorplan's, its own, and that of the links."""
+        return self.per_tile + 1 + (self.links is not None)
 
     @property
     def per_tile(self) -> int:
@@ -178,9 +190,13 @@ class UnitMap:
 
     @cached_property
     def tile_image(self) -> tuple[int, int]:
-        """Records and words, record words included, of a whole tile with its status."""
-        parts = [n for s in self.slots if s.tile == 0 for n in (s.size.words, s.size.status) if n]
-        return len(parts), len(parts) + sum(parts)
+        """Records and words, record words included, of a whole tile with its status, but without the links."""
+        return _image(slot for slot in self.slots if slot.tile == 0 and slot != self.links)
+
+    @cached_property
+    def links_image(self) -> tuple[int, int]:
+        """The same of the links."""
+        return _image([self.links] if self.links else [])
 
     @cached_property
     def longest(self) -> int:
@@ -192,4 +208,12 @@ class UnitMap:
         units = floorplan(self.params).units
         if number < len(units):
             return str(units[number])
+        if self.links and number == self.links.number:
+            return str(floorplan(self.params).links)
         return f"tile {number - len(units)}" if number < len(self.slots) else f"unit {number}"
+
+
+def _image(slots: Iterable[Slot]) -> tuple[int, int]:
+    """Records and words of a configuration and of a status each."""
+    parts = [n for slot in slots for n in (slot.size.words, slot.size.status) if n]
+    return len(parts), len(parts) + sum(parts)

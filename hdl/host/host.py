@@ -10,6 +10,7 @@ from hdl.axi import axi4_lite
 from hdl.host.config_network import REQUEST, ConfigMaster, tile_link
 from hdl.host.format import MAGIC, VERSION, UnitMap, parameter_hash
 from hdl.host.mailbox import Mailbox
+from hdl.host.outside import OutsideControl, outside_link
 from hdl.host.port import HostPort
 from hdl.host.registers import ADDRESS_BITS, BY_NAME
 from hdl.host.sequencer import Sequencer, dma_port
@@ -23,6 +24,7 @@ class Host(wiring.Component):
 
     - ``axi``: AXI4-Lite slave, the registers of ``docs/registers.md``. ``irq``: level.
     - ``links``: a :class:`~hdl.host.config_network.TileControl` each. ``dma``: the tier DMA.
+    - ``outside``: the links to other sockets, of a machine that has several.
     - ``memory``: of the sequencer; ``window_memory``: of the host's window; two requesters of the memory system.
     - ``counter``: of the memory system, see :class:`hdl.memory.system.MemorySystem`.
     """
@@ -30,11 +32,13 @@ class Host(wiring.Component):
     def __init__(self, units: UnitMap) -> None:
         self._units = units
         params = units.params
+        outside = {"outside": Out(outside_link())} if units.links else {}
         super().__init__(
             {
                 "axi": In(axi4_lite(ADDRESS_BITS)),
                 "irq": Out(1),
                 "links": Out(tile_link(units)).array(params.tiles),
+                **outside,
                 "dma": Out(dma_port()),
                 "memory": Out(memory_port(params)),
                 "window_memory": Out(memory_port(params)),
@@ -59,6 +63,8 @@ class Host(wiring.Component):
         for link, bus, control in zip(self.links, master.buses, sequencer.links, strict=True):
             connect(m, bus, flipped(link.bus))
             connect(m, control, flipped(link.control))
+        if self._units.links:
+            self._outside(m, master, sequencer)
         self._identify(m, port)
         self._command(m, port, mailbox, sequencer)
         self._count(m, port, sequencer)
@@ -73,6 +79,17 @@ class Host(wiring.Component):
             sequencer.answer.eq(master.answer),
         ]
         return m
+
+    def _outside(self, m: Module, master: ConfigMaster, sequencer: Sequencer) -> None:
+        """The links hear what tile 0 hears, and answer beside it."""
+        m.submodules.outside = outside = OutsideControl(self._units)
+        connect(m, outside.unit, flipped(self.outside))
+        for target, source, names in (
+            (outside.bus, master.buses[0], ("select", "index", "all", "address", "write", "data")),
+            (outside, sequencer.links[0], ("commit", "start", "done", "clear")),
+        ):
+            m.d.comb += [getattr(target, name).eq(getattr(source, name)) for name in names]
+        m.d.comb += [master.beside.eq(outside.bus.read_data), sequencer.lost.eq(outside.lost)]
 
     def _identify(self, m: Module, port: HostPort) -> None:
         """What machine this is: constants."""

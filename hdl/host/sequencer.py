@@ -27,6 +27,7 @@ from hdl.host.mailbox import COMMAND_BITS
 from hdl.host.stop import Stopper
 from hdl.host.unloader import Unloader
 from hdl.host.words import WordPort, covering_slots
+from hdl.link.config import lost_layout
 from hdl.memory.port import memory_port
 from hdl.params import MEMORY_ADDRESS_BITS, SCALAR_BITS
 
@@ -71,6 +72,7 @@ class Sequencer(wiring.Component):
     - ``head``, ``filled``, ``pop``, ``flush``: the mailbox. ``access``, ``access_valid``, ``answered``, ``answer``: the
       configuration master. ``links``: the tiles, but for their bus.
     - ``abort``, ``acknowledge``: pulses from the host. ``error``: the first since the last acknowledge.
+    - ``lost``: a link to another socket was given up.
     - ``signal``: value of the last SIGNAL; ``signalled``: pulse. ``failed``: pulse, there is an error.
     - ``state``: registers, for the host.
     - Between two commands of a list lie the memory's latency and some 20 cycles; from EXECUTE to the units' start, 4.
@@ -96,6 +98,7 @@ class Sequencer(wiring.Component):
                 "answered": In(1),
                 "answer": In(SCALAR_BITS),
                 "links": Out(control_link(units)).array(units.params.tiles),
+                "lost": In(lost_layout()),
                 "dma": Out(dma_port()),
                 "memory": Out(memory_port(units.params)),
             }
@@ -310,6 +313,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             loader.loaded.eq(state.loaded),
             stopper.abort.eq(self.abort),
+            stopper.lost.eq(self.lost),
             stopper.quiet.eq(Cat(link.quiet for link in self.links)),
         ]
         for t, link in enumerate(self.links):

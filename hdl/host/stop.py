@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.agcu.config import fault_layout
 from hdl.host.errors import ERROR, ErrorCode
 from hdl.host.format import UNIT_BITS, UnitMap
+from hdl.link.config import lost_layout
 
 SETTLE = 8
 """Cycles for a level to reach the tiles and its effect to come back."""
@@ -19,7 +20,7 @@ class Stopper(wiring.Component):
     """Halts, waits until nothing is in flight, clears, reports.
 
     - ``abort``: pulse, stop all tiles and the tier DMA. A fault of a tile stops those of its ``groups`` entry: the
-      tiles that were started together.
+      tiles that were started together; a ``lost`` link those that were started with tile 0.
     - ``stopping``: level; the sequencer begins no command, and says ``parked`` when it is in none.
     - ``halt``, ``dma_halt``: levels until the clear. ``clear``, ``dma_clear``: pulses, once ``quiet`` and parked.
     - ``failed``: pulse, ``error`` tells why; the cleared tiles run by then no longer.
@@ -36,6 +37,7 @@ class Stopper(wiring.Component):
                 "groups": In(data.ArrayLayout(tiles, tiles)),
                 "quiet": In(tiles),
                 "dma_quiet": In(1),
+                "lost": In(lost_layout()),
                 "parked": In(1),
                 "stopping": Out(1),
                 "halt": Out(tiles),
@@ -77,6 +79,10 @@ class Stopper(wiring.Component):
                                 self.error.detail.eq(fault_detail(fault)),
                             ]
                     m.next = "HALT"
+                if self._units.links:
+                    with m.Elif(self.lost.valid):
+                        self._lose(m, self._units.links.number)
+                        m.next = "HALT"
             with m.State("HALT"):
                 m.d.sync += timer.eq(timer + ~settled)
                 quiet = ((self.quiet | ~self.halt) == (1 << tiles) - 1) & (self.dma_quiet | ~self.dma_halt)
@@ -91,6 +97,12 @@ class Stopper(wiring.Component):
             with m.State("REPORT"):
                 m.next = "IDLE"
         return m
+
+    def _lose(self, m: Module, number: int) -> None:
+        """The error of a link that was given up; of the links, that is of unit ``number``."""
+        error = self.error
+        m.d.sync += [self.halt.eq(self.groups[0] | 1), error.eq(0), error.code.eq(ErrorCode.LINK)]
+        m.d.sync += [error.unit.eq(number), error.detail.eq(Cat(self.lost.link, self.lost.fault))]
 
 
 def fault_detail(fault: data.View) -> Value:

@@ -80,7 +80,9 @@ class Unloader(wiring.Component):
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [error.eq(0), error.address.eq(self.address), tiles.eq(self.tiles)]
                 m.d.sync += [number.eq(0), in_status.eq(0), offset.eq(0), place.eq(0), crc.eq(INITIAL)]
-                m.d.sync += [uncounted.eq(self.tiles), records.eq(0), words.eq(HEADER_WORDS + 1)]
+                links_records, links_words = (Mux(self.tiles[0], count, 0) for count in units.links_image)
+                m.d.sync += [records.eq(links_records), words.eq(links_words + HEADER_WORDS + 1)]
+                m.d.sync += uncounted.eq(self.tiles)
                 m.next = "COUNT"
             with m.State("COUNT"):
                 m.d.sync += uncounted.eq(uncounted >> 1)

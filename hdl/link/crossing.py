@@ -20,7 +20,8 @@ class Crossing(wiring.Component):
     """The links, and last the socket itself, each to each.
 
     A vector for this socket goes to it if its program runs, any other to the link of its destination, though never back
-    by the link it came by. What has nowhere to go is taken and refused: it blocks nothing.
+    by the link it came by. What has nowhere to go, or belongs to another program than the one that runs, is taken and
+    refused: it blocks nothing. While no program runs, it waits for one.
 
     - ``i``, ``o``: vectors with addresses. ``refused``: of each input, in this cycle.
     - ``clear``: drops what stands at the socket's own ends, which belongs to the program before.
@@ -73,11 +74,11 @@ class Crossing(wiring.Component):
             with m.If(address.destination == config.socket):
                 with m.If(config.running & (address.program == config.program)):
                     m.d.comb += target[links].eq(1)
-                with m.Else():
+                with m.Elif(config.running):
                     m.d.comb += refused.reason.eq(Refusal.PROGRAM)
             with m.Elif(route.valid & (route.link < links) & (route.link != k)):
                 m.d.comb += target.eq(1 << route.link)
-            with m.Else():
+            with m.Elif(config.running):
                 m.d.comb += refused.reason.eq(Refusal.ROUTE)
         return target
 

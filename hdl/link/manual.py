@@ -3,7 +3,9 @@
 from amaranth.lib import data
 
 from hdl.fields import form
+from hdl.link.config import FAULT_BITS, flow_layout, links_layout, status_names
 from hdl.link.layout import Fault, LinkSizes, Refusal, header_layout, routes_layout
+from hdl.link.peer_link import COUNTERS
 from hdl.manual import fields, size, table
 from hdl.params import DEMO
 
@@ -24,11 +26,35 @@ HEADER = {
 }
 ROUTES = {
     "socket": "number of this socket",
-    "running": "a program runs; without one, nothing is delivered",
+    "running": "a program runs that uses the links; while none does, what comes waits",
     "program": "its number: sent with every vector, asked of every vector that comes",
     "routes[].valid": "by destination: there is a way",
     "routes[].link": "the link to take",
 }
+
+FLOWS = {
+    "valid": "by channel and flow id west of its row: such a flow goes to another socket",
+    "destination": "the socket",
+    "flow": "flow id with which it enters the mesh there",
+}
+STATUS = {
+    "up": "bit k: link k is",
+    "faults": f"{FAULT_BITS} bits a link: its fault",
+    "refused": "vectors refused since the commit",
+    "refused_reason": "of the first",
+    "refused_address": "of the first: source, destination, program, flow",
+    "dropped": "flits that left the mesh with a flow that goes nowhere",
+}
+
+
+def unit_table() -> str:
+    """Markdown: what the links have as a unit beyond their routes; their status words."""
+    flows = table((f"flows[][].{name}", shape, FLOWS[name]) for name, shape in fields(flow_layout()))
+    names = status_names(DEMO)
+    rows = [f"| {128 + i} | {name} | {STATUS[name]} |" for i, name in enumerate(names) if name in STATUS]
+    counters = f"From {128 + len(STATUS)} on, of each link, packets: {', '.join(COUNTERS)}."
+    sizes = size(links_layout(DEMO), " with the routes, for `demo`")
+    return "\n".join([flows, "", f"{sizes}.", "", "| address | word | |", "|---|---|---|", *rows, "", counters])
 
 
 def header_table() -> str:
@@ -90,4 +116,4 @@ def _places(layout: data.Layout, path: str = "", start: int = 0) -> list[tuple[s
 
 
 if __name__ == "__main__":
-    print(drawing(), header_table(), routes_table(), codes(), sep="\n\n")
+    print(drawing(), header_table(), routes_table(), unit_table(), codes(), sep="\n\n")
