@@ -100,7 +100,8 @@ def _runs(words: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
 
 
 def _check(machine: UnitMap, bitstream: Bitstream, number: int, words: int) -> None:
-    if not 0 <= number < machine.tile_unit(0):
+    links = machine.links.number if machine.links else None
+    if not 0 <= number < machine.tile_unit(0) and number != links:
         raise ParameterError(f"bitstream: {machine.params.name} has no unit {number}")
     slot = machine.slots[number]
     if slot.tile not in bitstream.tiles:

@@ -53,6 +53,13 @@ def compile_program(
     routes = route(params, placed)
     image = link(params, placed, routes)
     _check_deadlock(params, image)
+    return compiled(params, placed, routes, image, bindings)
+
+
+def compiled(
+    params: RDUParams, placed: Placed, routes: Sequence[Route], image: Image, bindings: Sequence[Binding]
+) -> Compiled:
+    """What was linked, and where the addresses of its regions go."""
     arguments: dict[str, list[Argument]] = defaultdict(list)
     for binding in bindings:
         unit = placed.placement[binding.unit].number

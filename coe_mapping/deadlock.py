@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from golden_model.rdn import Hop, Route
 from hdl.errors import ParameterError
@@ -46,10 +47,18 @@ def check(params: RDUParams, routes: Iterable[Iterable[Hop]]) -> None:
     Raises:
         ParameterError: channels wait for each other in a cycle, which the message names.
     """
-    waits: dict[Channel, set[Channel]] = defaultdict(set)
-    for route in routes:
-        for before, after in dependencies(params, route):
-            waits[before].add(after)
+    refuse_cycles(pair for route in routes for pair in dependencies(params, route))
+
+
+def refuse_cycles(pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Refuses ``pairs``, of which the first waits for the second, that close a circle.
+
+    Raises:
+        ParameterError: as of :func:`check`.
+    """
+    waits: dict[Any, set[Any]] = defaultdict(set)
+    for before, after in pairs:
+        waits[before].add(after)
     graph = {channel: sorted(waits[channel]) for channel in sorted(waits)}
     try:
         TopologicalSorter(graph).prepare()

@@ -16,7 +16,7 @@ from coe_mapping.commands import command, command_list
 from golden_model.agcu import Memory
 from golden_model.fabric import Data, End, FabricError
 from golden_model.launch import Error, Sequencer
-from golden_model.socket import Socket
+from golden_model.socket import At, Socket
 from hdl.floorplan import COMPUTE, Place
 from hdl.host.errors import SENTENCES, ErrorCode
 from hdl.host.format import Opcode, UnitMap
@@ -151,14 +151,15 @@ class GoldenMachine:
     after one that failed.
     """
 
-    def __init__(self, params: RDUParams) -> None:
+    def __init__(self, params: RDUParams, socket: int | None = None) -> None:
+        """``socket``: its number, if it is one of several."""
         self.params = params
         self.streams: dict[End, Data] = {}
         self._tiers: Memory = {
             0: np.zeros(params.memory.hbm.capacity, np.uint8),
             1: np.zeros(params.memory.ddr.capacity, np.uint8),
         }
-        self._socket = Socket(params, self._tiers)
+        self.socket = Socket(params, self._tiers, number=socket)
         self._sequencer = Sequencer(unit_map(params), _Words(self._tiers), self._execute, self._copy)
         self._machine = unit_map(params)
 
@@ -184,7 +185,25 @@ class GoldenMachine:
         """A copy takes no time."""
         return False
 
+    def abort(self) -> None:
+        """Stops everything, as the host's ABORT does."""
+        self._sequencer.clear((1 << self.params.tiles) - 1)
+        self._sequencer.acknowledge()
+
     def _execute(self, tiles: int) -> Error | None:
+        return self.begin(*self._kernel(tiles))
+
+    def begin(self, words: Mapping[int, Sequence[int]], active: frozenset[int]) -> Error | None:
+        """Runs a kernel, to its end."""
+        self.streams = {}
+        try:
+            self.streams = self.socket.run(words, active)
+        except FabricError as error:
+            return fault_of(error)
+        return None
+
+    def _kernel(self, tiles: int) -> tuple[dict[int, Sequence[int]], frozenset[int]]:
+        """What a set of tiles is to run: words of units and switches, and the units that take part."""
         committed, slots = self._sequencer.committed, self._machine.slots
         mine = [slot for slot in slots if tiles >> slot.tile & 1]
         active: set[int] = set()
@@ -193,18 +212,9 @@ class GoldenMachine:
                 bits = sum(word << 32 * i for i, word in enumerate(committed[slot.number]))
                 places = [place.number + slot.tile * self._machine.per_tile for place in self._machine.compute]
                 active |= {number for i, number in enumerate(places) if bits >> i & 1}
-        words = {slot.number: committed[slot.number] for slot in mine if slot.kind is not None}
+        words: dict[int, Sequence[int]] = {s.number: committed[s.number] for s in mine if s.kind is not None}
         words = {n: w for n, w in words.items() if n in active or slots[n].kind not in COMPUTE}
-        self.streams = {}
-        try:
-            self.streams = self._socket.run(words, frozenset(active))
-        except FabricError as error:
-            if error.fault is None:
-                raise
-            place, fault = error.fault
-            assert isinstance(place, Place)
-            return Error(ErrorCode.FAULT, unit=place.number, address=fault.address)
-        return None
+        return words, frozenset(active)
 
     def _copy(self, descriptor: object) -> int:
         """The tier DMA, row by row."""
@@ -214,6 +224,20 @@ class GoldenMachine:
             data = _bytes(self._tiers, source, d["row_bytes"])
             _bytes(self._tiers, destination, d["row_bytes"])[:] = data.copy()
         return 0
+
+
+def fault_of(error: FabricError) -> Error:
+    """What the registers say of an access that was refused.
+
+    Raises:
+        FabricError: it was no access.
+    """
+    if error.fault is None:
+        raise error
+    unit, fault = error.fault
+    place = unit.place if isinstance(unit, At) else unit
+    assert isinstance(place, Place)
+    return Error(ErrorCode.FAULT, unit=place.number, address=fault.address)
 
 
 _DESCRIPTOR = ("source", "destination", "row_bytes", "rows", "source_stride", "destination_stride")

@@ -4,14 +4,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from coe_mapping.assembler import agcu, pcu, pmu, rdn
+from coe_mapping.assembler import agcu, links, pcu, pmu, rdn
 from coe_mapping.assembler.agcu import AGCUProgram
+from coe_mapping.assembler.links import LinksProgram
 from coe_mapping.assembler.pcu import PCUProgram
 from coe_mapping.assembler.pmu import PMUProgram
 from coe_mapping.assembler.rdn import Forward, LocalWire, SideWire, Source, SwitchProgram, TokenSwitchProgram, Wire
 from coe_mapping.program import Placed, UnitProgram
 from coe_mapping.routing import Link, Node, Route
-from hdl.floorplan import Side, floorplan
+from hdl.floorplan import COMPUTE, LINKS_COLUMN, Side, floorplan
 from hdl.params import RDUParams
 from hdl.rdn.config import Fabric, local_inputs, local_outputs, switch_sizes, token_sizes
 
@@ -36,7 +37,7 @@ def link(params: RDUParams, placed: Placed, routes: Sequence[Route]) -> Image:
     words: Words = {
         placed.placement[name].number: assemble_unit(params, unit) for name, unit in placed.program.units.items()
     }
-    active = frozenset(words)
+    active = frozenset(p.number for p in placed.placement.values() if p.kind in COMPUTE)
     for fabric in (Fabric.VECTOR, Fabric.SCALAR):
         mine = [route for route in routes if route.stream.fabric is fabric]
         for (row, column), program in _switches(params, fabric, mine).items():
@@ -50,7 +51,7 @@ def link(params: RDUParams, placed: Placed, routes: Sequence[Route]) -> Image:
 
 
 def assemble_unit(params: RDUParams, unit: UnitProgram) -> list[int]:
-    """The configuration words of one compute unit.
+    """The configuration words of one compute unit, or of the links.
 
     Raises:
         ParameterError: its program breaks a rule.
@@ -62,6 +63,8 @@ def assemble_unit(params: RDUParams, unit: UnitProgram) -> list[int]:
             return pmu.assemble(params.pmu, unit)
         case AGCUProgram():
             return agcu.assemble(params, unit)
+        case LinksProgram():
+            return links.assemble(params, unit)
 
 
 def _forward(params: RDUParams, fabric: Fabric, route: Route, node: Node) -> Forward:
@@ -77,9 +80,12 @@ def _switches(params: RDUParams, fabric: Fabric, routes: Sequence[Route]) -> dic
     sources: dict[Node, dict[int, Source]] = defaultdict(dict)
     for route in routes:
         node, port = route.source
-        index = local_inputs(params, fabric, node[1]).index(port)
-        sources[node][index] = Source(_forward(params, fabric, route, node), route.stream.throttle)
+        if node[1] != LINKS_COLUMN:  # from another socket
+            index = local_inputs(params, fabric, node[1]).index(port)
+            sources[node][index] = Source(_forward(params, fabric, route, node), route.stream.throttle)
         for hop, flow in route.ids.items():
+            if hop.end[1] == LINKS_COLUMN:  # to one
+                continue
             flows[hop.end][hop.side.opposite, flow] = _forward(params, fabric, route, hop.end)
     return {node: SwitchProgram(flows[node], sources[node]) for node in sorted({*flows, *sources})}
 

@@ -39,6 +39,7 @@ def place(params: RDUParams, program: Program, seed: int = 0, tiles: Sequence[in
                 f"{program.name}: needs {wanted} {kind.name}s, {wanted - len(places)} more than the {len(places)} that "
                 f"{params.name} has for it: use fewer units, or a larger machine"
             )
+    available[Kind.LINKS] = [floorplan(params).links]
     return Placed(program, _Annealing(program, available, random.Random(seed)).run())
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from coe_mapping.assembler.agcu import AGCUProgram
+from coe_mapping.assembler.links import LinksProgram
 from coe_mapping.assembler.pcu import PCUProgram
 from coe_mapping.assembler.pmu import PMUProgram
 from hdl.errors import ParameterError
@@ -15,9 +16,14 @@ from hdl.floorplan import Kind, Place
 from hdl.params import RDUParams, require
 from hdl.rdn.config import Fabric
 
-UnitProgram = PCUProgram | PMUProgram | AGCUProgram
+UnitProgram = PCUProgram | PMUProgram | AGCUProgram | LinksProgram
 
-KINDS: Mapping[type[UnitProgram], Kind] = {PCUProgram: Kind.PCU, PMUProgram: Kind.PMU, AGCUProgram: Kind.AGCU}
+KINDS: Mapping[type[UnitProgram], Kind] = {
+    PCUProgram: Kind.PCU,
+    PMUProgram: Kind.PMU,
+    AGCUProgram: Kind.AGCU,
+    LinksProgram: Kind.LINKS,
+}
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from coe_mapping.program import Placed, Stream
+from coe_mapping.program import Placed, Port, Stream
+from golden_model.rdn import link_rows
 from hdl.errors import ParameterError
-from hdl.floorplan import Side, floorplan
+from hdl.floorplan import LINKS_COLUMN, Kind, Side, floorplan
 from hdl.params import RDUParams
 from hdl.rdn.config import Fabric, LocalPort
 
@@ -80,28 +81,28 @@ def route(params: RDUParams, placed: Placed, *, rounds: int = 40, capacity: floa
         trees = _trees(params, placed, streams, ids, rounds, capacity)
         numbers = _number(params, streams, trees, ids, fabric)
         routes += [
-            Route(
-                stream, _place(placed, stream, stream.source.unit, stream.source.index), _sinks(placed, stream), given
-            )
+            Route(stream, _place(params, placed, stream.source), _sinks(params, placed, stream), given)
             for stream, given in zip(streams, numbers, strict=True)
         ]
     return tuple(routes)
 
 
-def _place(placed: Placed, stream: Stream, unit: str, index: int) -> tuple[Node, LocalPort]:
-    place = placed.placement[unit]
-    return (place.row, place.column), LocalPort(place.kind, index)
+def _place(params: RDUParams, placed: Placed, port: Port) -> tuple[Node, LocalPort]:
+    """Where a stream starts or ends; that of another socket beside the mesh, by the channel of the links."""
+    place = placed.placement[port.unit]
+    row = port.index // params.rdn.flows if place.kind is Kind.LINKS else place.row
+    return (row, place.column), LocalPort(place.kind, port.index)
 
 
-def _sinks(placed: Placed, stream: Stream) -> tuple[tuple[Node, LocalPort], ...]:
-    return tuple(_place(placed, stream, sink.unit, sink.index) for sink in stream.sinks)
+def _sinks(params: RDUParams, placed: Placed, stream: Stream) -> tuple[tuple[Node, LocalPort], ...]:
+    return tuple(_place(params, placed, sink) for sink in stream.sinks)
 
 
 class _Mesh:
     """What links carry, and what they cost."""
 
     def __init__(self, params: RDUParams, ids: int, capacity: float) -> None:
-        self.rows, self.columns = params.rows, floorplan(params).columns
+        self.rows, self.columns, self.link_rows = params.rows, floorplan(params).columns, link_rows(params)
         self.ids, self.capacity = ids, capacity
         self.streams: dict[Link, int] = defaultdict(int)
         self.beats: dict[Link, float] = defaultdict(float)
@@ -111,7 +112,8 @@ class _Mesh:
         for side in Side:
             link = Link(node, side)
             row, column = link.end
-            if 0 <= row < self.rows and 0 <= column < self.columns:
+            to_links = column == LINKS_COLUMN and side is Side.WEST and row < self.link_rows
+            if to_links or (0 <= row < self.rows and 0 <= column < self.columns):
                 yield link
 
     def cost(self, link: Link, weight: float, pressure: float) -> float:
@@ -155,8 +157,8 @@ def _negotiate(
             stream = streams[i]
             if i in trees:
                 mesh.add(trees[i], stream.weight, -1)
-            source, _ = _place(placed, stream, stream.source.unit, 0)
-            sinks = {node for node, _ in _sinks(placed, stream)}
+            source, _ = _place(params, placed, stream.source)
+            sinks = {node for node, _ in _sinks(params, placed, stream)}
             trees[i] = _tree(mesh, source, sinks, stream.weight, pressure=0.5 * 1.6**attempt)
             mesh.add(trees[i], stream.weight)
         overused = mesh.overused()

@@ -182,10 +182,10 @@ class Sequencer:
         if fault is None:
             self.running |= tiles
             return
-        self._clear(tiles)
+        self.clear(tiles)
         raise CommandError(fault.code, unit=fault.unit, address=fault.address, detail=fault.detail)
 
-    def _clear(self, tiles: int) -> None:
+    def clear(self, tiles: int) -> None:
         """What a stop leaves of a tile: nothing."""
         self.loaded &= ~tiles
         self.held &= ~tiles

@@ -10,7 +10,7 @@ from typing import Any
 
 from hdl.config import unpack, word_count
 from hdl.errors import ParameterError
-from hdl.floorplan import Kind, Side, floorplan
+from hdl.floorplan import LINKS_COLUMN, Kind, Side, floorplan
 from hdl.params import RDUParams, require
 from hdl.rdn.config import (
     SIDES,
@@ -75,6 +75,8 @@ class Choice:
 class Network:
     """Where unit outputs go, by fabric; outputs that go nowhere are left out.
 
+    Flows that come from other sockets start at the links (:func:`links_end`), and those for others end there.
+
     ``throttles``: cycles that a source rests after each flit, where it does.
     """
 
@@ -85,6 +87,11 @@ class Network:
 
     def streams(self, fabric: Fabric) -> Mapping[Endpoint, Route | Choice]:
         return self.vector if fabric is Fabric.VECTOR else self.scalar
+
+
+def links_end(params: RDUParams, row: int, flow: int) -> Endpoint:
+    """Where flow ``flow`` of the network enters or leaves the mesh beside the switch at the west end of ``row``."""
+    return Endpoint(row, LINKS_COLUMN, Kind.LINKS, row * params.rdn.flows + flow)
 
 
 def resolve(params: RDUParams, words: Mapping[int, Sequence[int]]) -> Network:
@@ -129,7 +136,20 @@ def _packets(
                 routes[start] = _Trace(params, fabric, configs, start).route(source.forward)
             if source.throttle:
                 throttles[fabric, start] = source.throttle
+    if fabric is Fabric.VECTOR:
+        routes |= _entering(params, configs)
     return routes, throttles
+
+
+def _entering(params: RDUParams, configs: Mapping[Node, Any]) -> dict[Endpoint, Route | Choice]:
+    """Flows that come from other sockets."""
+    routes: dict[Endpoint, Route | Choice] = {}
+    for row in range(link_rows(params)):
+        for flow, entry in enumerate(configs[row, 0].sides[Side.WEST]):
+            if entry.outputs:
+                start, hop = links_end(params, row, flow), Hop(row, LINKS_COLUMN, Side.EAST, flow)
+                routes[start] = _Trace(params, Fabric.VECTOR, configs, start).enter(hop)
+    return routes
 
 
 def _choice(params: RDUParams, fabric: Fabric, start: Endpoint, dynamic: Any) -> Choice:
@@ -159,6 +179,11 @@ class _Trace:
         self._follow((self.start.row, self.start.column), forward, 0)
         return Route(tuple(self.hops), tuple(self.ends), tuple(self.ends.values()))
 
+    def enter(self, hop: Hop) -> Route:
+        """A flow from another socket, which comes in over ``hop``."""
+        self._cross((hop.row, hop.column), hop, 1)
+        return Route(tuple(self.hops), tuple(self.ends), tuple(self.ends.values()))
+
     def _follow(self, node: Node, forward: Any, length: int) -> None:
         for k, port in enumerate(local_outputs(self.params, self.fabric, node[1])):
             if forward.outputs >> (SIDES + k) & 1:
@@ -172,7 +197,10 @@ class _Trace:
     def _cross(self, node: Node, hop: Hop, length: int) -> None:
         require(hop not in self.hops, f"{self.what} comes twice to {hop}: its route has a loop, or branches that meet")
         self.hops.append(hop)
-        other = neighbour(self.params, node, hop.side)
+        other = (hop.row, 0) if hop.column == LINKS_COLUMN else neighbour(self.params, node, hop.side)
+        if other is None and self._leaves(hop):
+            self.ends[links_end(self.params, hop.row, hop.flow)] = length
+            return
         if other is None:
             raise ParameterError(f"{self.what} leaves the mesh: {hop}")
         entry = self.configs[other].sides[hop.side.opposite][hop.flow]
@@ -182,6 +210,16 @@ class _Trace:
         )
         require(not entry.outputs >> hop.side.opposite & 1, f"{self.what} turns back after {hop}")
         self._follow(other, entry, length)
+
+    def _leaves(self, hop: Hop) -> bool:
+        """The hop leads to the links."""
+        west = (hop.column, hop.side) == (0, Side.WEST)
+        return self.fabric is Fabric.VECTOR and west and hop.row < link_rows(self.params)
+
+
+def link_rows(params: RDUParams) -> int:
+    """Rows of the mesh at whose west end a channel of the links begins."""
+    return min(params.rows, params.link.channels) if params.sockets > 1 else 0
 
 
 # Tokens

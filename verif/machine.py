@@ -89,7 +89,7 @@ class RTLMachine:
         while not self.registers.fields("STATUS")["idle"]:
             self._wait()
         self.cycles = self.now()
-        return self._error()
+        return self.error()
 
     def send(self, commands: Sequence[Sequence[int]]) -> None:
         """Commands from the host, which does not wait for them."""
@@ -158,7 +158,7 @@ class RTLMachine:
         low = self.registers.read("CYCLES_LOW")
         return self.registers.read("CYCLES_HIGH") << 32 | low
 
-    def _error(self) -> Error | None:
+    def error(self) -> Error | None:
         code = self.registers.read("ERROR")
         if not code:
             return None

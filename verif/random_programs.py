@@ -69,7 +69,7 @@ def check(machine: RTLMachine, recipe: Recipe, seed: int, *, reset: bool = True)
     except ParameterError:
         return False
     addresses = addresses_of(params, made)
-    data = _data(params, made, addresses, seed)
+    data = random_data(params, made, addresses, seed)
     golden = GoldenMachine(params)
     _run(golden, compiled, addresses, data)
     if reset:
@@ -125,7 +125,7 @@ def addresses_of(params: RDUParams, made: RandomProgram) -> dict[str, int]:
     return addresses
 
 
-def _data(
+def random_data(
     params: RDUParams, made: RandomProgram, addresses: Mapping[str, int], seed: int
 ) -> dict[int, NDArray[np.uint8]]:
     """Random BF16 with special values; row numbers where rows are gathered."""

@@ -142,7 +142,7 @@ def _together(streams: Sequence[MemoryStream], requests: Sequence[Curve], interv
 def in_order(program: Program) -> Iterator[tuple[str, PCUProgram | PMUProgram]]:
     """PCUs and PMUs, whoever sends before whoever receives; where they send in a circle, it begins with the unit that
     was added first, which knows from the pass before what comes round."""
-    units = {name: unit for name, unit in program.units.items() if not isinstance(unit, AGCUProgram)}
+    units = {name: unit for name, unit in program.units.items() if isinstance(unit, (PCUProgram, PMUProgram))}
     before: dict[str, set[str]] = {name: set() for name in units}
     for stream in program.streams:
         for sink in stream.sinks:

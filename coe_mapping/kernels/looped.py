@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 from coe_mapping.assembler.agcu import AGCUProgram, Event
+from coe_mapping.assembler.links import LinksProgram
 from coe_mapping.assembler.pcu import PCUProgram
 from coe_mapping.kernels.layer import Kernel
 from coe_mapping.kernels.memory import Binding, Region
@@ -80,7 +81,7 @@ def _whole(region: Region, rounds: int, steps: Mapping[str, int]) -> Region:
 
 def _turned(name: str, unit: UnitProgram, rounds: int, steps: Mapping[str, int], regions: Regions) -> UnitProgram:
     """A unit in so many rounds."""
-    if isinstance(unit, PCUProgram):
+    if isinstance(unit, (PCUProgram, LinksProgram)):
         return replace(unit, rounds=rounds)
     if not isinstance(unit, AGCUProgram):
         write, read = (pipeline and replace(pipeline, rounds=rounds) for pipeline in (unit.write, unit.read))

@@ -6,15 +6,19 @@ from functools import partial
 
 import numpy as np
 
+from coe_mapping.device import DeviceError
 from golden_model.link import Links
 from hdl.link.layout import LinkSizes
-from hdl.params import LinkParams
+from hdl.params import TEST, LinkParams
+from verif import spanning_programs
 from verif.benches import link, link_ring
 from verif.campaign import Part, Result, Shard
 from verif.campaigns.link_defects import DEFECTS
 from verif.defects import Defect, caught
 from verif.formal import prove
+from verif.node_machine import RTLNode
 from verif.proofs.link import CreditSpecification, WindowSpecification
+from verif.sim import SimulationError
 
 SIZES: dict[str, LinkSizes] = {
     "default": LinkSizes(8),
@@ -28,6 +32,7 @@ ERRORS = (0.0, 1 / 1000, 1 / 100, 1 / 10)
 SEEDS = 6
 CYCLES = 60_000
 RINGS = 20
+PROGRAMS, PROGRAM_SEEDS = 60, 3
 
 
 def parts() -> list[Part]:
@@ -39,10 +44,11 @@ def parts() -> list[Part]:
         for errors in ERRORS
     ]
     rings = [Shard(f"{sockets}_sockets", partial(_rings, sockets)) for sockets in (2, 3, 4)]
+    nodes = [Shard(f"programs_{seed}", partial(_programs, seed)) for seed in range(PROGRAM_SEEDS)]
     defects = [Shard(defect.name.replace(" ", "_"), partial(_defect, defect)) for defect in DEFECTS]
     return [
         Part("experts", "link_proofs", proofs, lambda _: {}, lambda _: []),
-        Part("experts", "link_traffic", [*traffic, *rings], _figures, _failures),
+        Part("experts", "link_traffic", [*traffic, *rings, *nodes], _figures, _failures),
         Part("experts", "link_defects", defects, lambda _: {}, _defect_failures),
     ]
 
@@ -96,6 +102,16 @@ def _rings(sockets: int) -> Result:
         checked += sum(bench.read("taken", number) for number in range(bench.numbers))
         wrong += len(findings)
     return {"vectors": checked, "wrong": wrong}
+
+
+def _programs(seed: int) -> Result:
+    """Random programs over two sockets, on golden and RTL, one packet in a hundred harmed."""
+    node = RTLNode(TEST)
+    try:
+        return {"programs": spanning_programs.campaign(node, PROGRAMS, seed, 1 / 100), "wrong": 0}
+    except (AssertionError, DeviceError, SimulationError) as error:
+        print(f"programs over two sockets, seed {seed}: {error}", file=sys.stderr)
+        return {"programs": 0, "wrong": 1}
 
 
 def _routes(sockets: int) -> dict[tuple[int, int], int]:
