@@ -86,19 +86,23 @@ def queue(b: Builder, name: str, source: Port, vectors: int, blocks: int, replay
     name_blocks = f"{name}: {blocks} blocks of {vectors} vectors do not fit the {pmu.rows} bank rows of a PMU"
     require(fit >= (blocks if replays > 1 else 1), name_blocks)
     if replays > 1:
-        vectors, blocks, fit = vectors * blocks, 1, 1
+        vectors, blocks = vectors * blocks, 1
+    unit = b.add(name, queue_program(pmu, vectors, blocks, replays))
+    b.vector(source, Port(unit), weight=blocks * vectors)
+    return Port(unit)
+
+
+def queue_program(pmu: PMUParams, vectors: int, blocks: int, replays: int = 1) -> PMUProgram:
+    """The program of :func:`queue`; one that is replayed is one block."""
     order = loops(replay=replays, block=blocks, vector=vectors)
     write = loops(block=blocks, vector=vectors)
     region = Region(0, vectors)
     strides = {"vector": pmu.lanes}
-    program = PMUProgram(
+    return PMUProgram(
         Pipeline(region, write.addresses(strides), (Register(counters=(1,)),), buffer=1),
         Pipeline(region, order.addresses(strides), (Register(counters=(2,)),), buffer=0 if replays > 1 else 2),
-        buffers=min(fit, blocks),
+        buffers=min(pmu.rows // vectors, blocks),
     )
-    unit = b.add(name, program)
-    b.vector(source, Port(unit), weight=blocks * vectors)
-    return Port(unit)
 
 
 def buffer_rows(pmu: PMUParams, rows: Rows) -> int:

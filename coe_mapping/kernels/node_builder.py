@@ -1,0 +1,57 @@
+"""A program of several sockets under construction: a builder and streams from and to memory for each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from coe_mapping.kernels.builder import Builder
+from coe_mapping.kernels.memory import Binding, Streams
+from coe_mapping.program import Port
+from coe_mapping.spanning import End, PeerStream, SpanningProgram
+from hdl.params import RDUParams
+
+
+@dataclass
+class NodeBuilder:
+    """Collects the parts of every socket of ``params``; :meth:`program` is what was collected."""
+
+    params: RDUParams
+    name: str
+    builders: list[Builder] = field(init=False)
+    memory: list[Streams] = field(init=False)
+    _peers: list[PeerStream] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.builders = [Builder(self.params, self.name) for _ in range(self.params.sockets)]
+        self.memory = [Streams(self.params, self.name) for _ in range(self.params.sockets)]
+
+    @property
+    def sockets(self) -> range:
+        return range(self.params.sockets)
+
+    def vector(self, source: End, sinks: Iterable[End], weight: float = 1.0, channel: int | None = None) -> None:
+        """Joins a vector output to inputs on any sockets; ``channel``: of the links, as of a
+        :class:`~coe_mapping.spanning.PeerStream`."""
+        here, output = source
+        near, far = list[Port](), list[End]()
+        for socket, port in sinks:
+            if socket == here:
+                near.append(port)
+            else:
+                far.append((socket, port))
+        if near:
+            self.builders[here].vector(output, *near, weight=weight)
+        if far:
+            self._peers.append(PeerStream(source, tuple(far), weight, channel))
+
+    def program(self) -> tuple[SpanningProgram, dict[int, Sequence[Binding]]]:
+        """The program, and by socket the regions of its memory."""
+        programs, bindings = {}, dict[int, Sequence[Binding]]()
+        for s, (b, streams) in enumerate(zip(self.builders, self.memory, strict=True)):
+            for name, unit in streams.programs().items():
+                b.add(name, unit)
+            for source, sink in streams.scalar_joins():
+                b.scalar(source, sink)
+            for source, sink in streams.token_joins():
+                b.token(source, sink)
+            programs[s], bindings[s] = b.program(), streams.bindings()
+        return SpanningProgram(programs, tuple(self._peers), self.name), bindings
