@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from coe_mapping.assembler.pcu import PCUProgram, SequenceId, Simd, Stage, VectorIn
 from coe_mapping.kernels.buffer import Order, queue_program
+from coe_mapping.kernels.builder import Builder
 from coe_mapping.kernels.elementwise import BF16_OUT
 from coe_mapping.kernels.loops import loops
 from coe_mapping.kernels.memory import Binding, Pattern, Region
@@ -46,18 +47,19 @@ def reduce_scatter(n: NodeBuilder, name: str, own: Own, vectors: int) -> dict[in
         ParameterError: a chunk does not fit a buffer.
     """
     count, sums = len(n.sockets), dict[int, End]()
+    order = Order(loops(vector=vectors), {"vector": n.params.lanes}, None)
     for c in n.sockets:
         first = (c + 1) % count
         coming: End = first, own(first, c)
         for k in range(1, count):
             here = (first + k) % count
-            adder = _adder(n, here, f"{name}.add{k}", vectors)
-            to = Port(adder, 0)
+            unit = adder(n.builders[here], f"{name}.add{k}", order)
+            to = Port(unit, 0)
             if count > 2:
                 to = _buffered(n, here, f"{name}.sum{k}", vectors, (to,))
             n.vector(coming, [(here, to)], vectors, SUMS if count > 2 else None)
-            n.vector((here, own(here, c)), [(here, Port(adder, 1))], vectors)
-            coming = here, Port(adder)
+            n.vector((here, own(here, c)), [(here, Port(unit, 1))], vectors)
+            coming = here, Port(unit)
         sums[c] = coming
     return sums
 
@@ -100,18 +102,20 @@ def broadcast(n: NodeBuilder, name: str, source: End, sinks: Mapping[int, tuple[
         coming, near = (here, Port(f"{name}.pass")), []
 
 
-def _adder(n: NodeBuilder, socket: int, name: str, vectors: int) -> str:
-    """A PCU that adds two streams and rounds to BF16; vectors are numbered by their first element in the chunk."""
-    order = Order(loops(vector=vectors), {"vector": n.params.lanes}, None)
+def adder(b: Builder, name: str, order: Order, first: int = 0) -> str:
+    """A PCU that adds two streams in ``order`` and rounds to BF16; the ids of its vectors are their element addresses,
+    from ``first`` on."""
     every = order.loops.every
-    return n.builders[socket].add(
+    return b.add(
         name,
         PCUProgram(
             counters=order.loops.pcu(**order.strides),
             body=Simd(stages=(Stage(Operation.ADD, Source.REGISTER_0, Source.REGISTER_1),)),
             vector_in=(VectorIn(pop=every), VectorIn(pop=every), None, None),
             tail=BF16_OUT,
-            sequence=SequenceId(counters=(0,)),
+            sequence=SequenceId(
+                first, tuple(i for i, name in enumerate(order.loops.limits) if order.strides.get(name))
+            ),
             vector_out=(every, None),
         ),
     )

@@ -1,6 +1,6 @@
 """A model's tensors as kernels read them: in streaming order, heads on whole vectors, signs in the rotary tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,17 @@ Bits = NDArray[np.uint16]
 
 def layer_weights(layout: Layout, model: Model, layer: int) -> dict[str, Bits]:
     """The contents of the weight regions of a decoder layer, as bits."""
+    norms = (name for names in layout.norms.values() for name in names)
+    return weights(layout, {name: model.tensors[layer_tensor(layer, name)] for name in (*layout.weights, *norms)})
+
+
+def weights(layout: Layout, tensors: Mapping[str, Array]) -> dict[str, Bits]:
+    """The same from the tensors of a layer by their names in it."""
     shape, pitch = layout.shape, layout.head_pitch
     by_head = {"query": shape.heads, "key": shape.key_heads, "value": shape.key_heads}
     image: dict[str, Bits] = {}
     for name, tiling in layout.weights.items():
-        weight = model.tensors[layer_tensor(layer, name)].T
+        weight = tensors[name].T
         if name in by_head:
             weight = heads_apart(weight, by_head[name], pitch)
         if name == "output":
@@ -34,7 +40,7 @@ def layer_weights(layout: Layout, model: Model, layer: int) -> dict[str, Bits]:
     for region, names in layout.norms.items():
         image[region] = np.zeros((len(names), layout.output.width), np.uint16)
         for row, name in zip(image[region], names, strict=True):
-            row[: shape.hidden] = model.tensors[layer_tensor(layer, name)].view(np.uint16)
+            row[: shape.hidden] = tensors[name].view(np.uint16)
     return image
 
 

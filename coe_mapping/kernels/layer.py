@@ -76,16 +76,19 @@ def build_layer(layout: Layout, shares: Shares) -> Kernel:
     Raises:
         ParameterError: it does not fit, or work cannot be shared out so.
     """
-    return _Layer(layout, shares).build()
+    return LayerBuilder(layout, shares).build()
 
 
-class _Layer:
+class LayerBuilder:
     """The construction of one layer, part by part."""
 
-    def __init__(self, layout: Layout, shares: Shares) -> None:
+    def __init__(
+        self, layout: Layout, shares: Shares, b: Builder | None = None, streams: Streams | None = None
+    ) -> None:
+        """``b``, ``streams``: that its units and its streams from and to memory are added to."""
         self.layout, self.shape, self.shares = layout, layout.shape, shares
-        self.b = Builder(layout.params, "decoder layer")
-        self.streams = Streams(layout.params, self.b.name)
+        self.b = b or Builder(layout.params, "decoder layer")
+        self.streams = streams or Streams(layout.params, self.b.name)
         self.lanes = self.b.lanes
         self.beat = layout.params.beat_bytes
         self.blocks, self.group = groups(layout.params, layout.shape.rows)
@@ -111,18 +114,16 @@ class _Layer:
         self.products = self._products()
 
     def build(self) -> Kernel:
-        layout = self.layout
+        self.construct()
+        self.streams.finish(self.b)
+        return Kernel(self.b.program(), tuple(self.streams.bindings()), self.layout, self.shares)
+
+    def construct(self) -> None:
+        """All units but AGCUs, and all streams."""
         x = self._input(drained=self.slotted)
         attended = self._attention(self._first_norm(x))
         middle = self._with_residual("output", attended, "x", x)
         self._feed_forward(middle, self._second_norm(self._for_norm(middle)))
-        for name, agcu in self.streams.programs().items():
-            self.b.add(name, agcu)
-        for source, sink in self.streams.scalar_joins():
-            self.b.scalar(source, sink)
-        for source, sink in self.streams.token_joins():
-            self.b.token(source, sink)
-        return Kernel(self.b.program(), tuple(self.streams.bindings()), layout, self.shares)
 
     # --- products ---
 

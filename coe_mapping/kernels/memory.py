@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from coe_mapping.assembler.address import WORD_LIMIT, Bit, Register, Stage, immediate
 from coe_mapping.assembler.agcu import Access, AGCUProgram, Event, Load, Segment, Store
+from coe_mapping.kernels.builder import Builder
 from coe_mapping.kernels.loops import Loops
 from coe_mapping.program import Port
 from hdl.floorplan import Kind, floorplan
@@ -226,6 +227,15 @@ class Streams:
 
     def token_joins(self) -> list[tuple[Port, Port]]:
         return [(source, Port(d.name, i)) for d in self._drafts for i, (_, _, source) in enumerate(d.waits)]
+
+    def finish(self, b: Builder) -> None:
+        """Adds the AGCUs to ``b``, and the scalars and tokens that they take."""
+        for name, agcu in self.programs().items():
+            b.add(name, agcu)
+        for source, sink in self.scalar_joins():
+            b.scalar(source, sink)
+        for source, sink in self.token_joins():
+            b.token(source, sink)
 
     def bindings(self) -> list[Binding]:
         """Every use of every region."""
