@@ -121,7 +121,8 @@ class RTLNode:
 
     def _check(self, busy: Iterable[int]) -> None:
         """Refuses to wait for ever."""
-        if any(self.sockets[s].registers.read("STALLED") <= STALL_LIMIT for s in busy):
+        machines = [self.sockets[socket].registers for socket in busy]
+        if any(not m.fields("STATUS")["running"] or m.read("STALLED") <= STALL_LIMIT for m in machines):
             return
         found = [f"socket {s} {text}" for s, m in enumerate(self.sockets) if (text := refusal(links_status(m)))]
         found += [f"on socket {s} these units wait: {', '.join(self.sockets[s].stuck())}" for s in busy]
