@@ -1,6 +1,7 @@
 """Several sockets as one machine: streams between their units, on golden and RTL, over wires that do harm."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,16 +17,20 @@ from coe_mapping.kernels.memory import Binding, Pattern, Region, Streams
 from coe_mapping.node import GoldenNode, NodeDevice, NodeMachine
 from coe_mapping.program import Port, Program
 from coe_mapping.spanning import PeerStream, Spanning, SpanningProgram, compile_spanning
+from hdl import yosys
 from hdl.errors import ParameterError
 from hdl.host.errors import ErrorCode
 from hdl.host.format import Opcode
 from hdl.link.config import link_sizes
 from hdl.link.layout import Refusal
+from hdl.link.unit import LinkUnit
 from hdl.node import Node
 from hdl.params import TEST, LinkParams
 from hdl.socket import Socket
 from hdl.unit_map import unit_map
+from hdl.verilog import blocks, whole
 from verif import spanning_programs
+from verif.lint import complaints
 from verif.node_machine import RTLNode
 from verif.sim import SimulationError
 
@@ -202,6 +207,19 @@ def test_what_does_not_fit_is_refused_with_a_sentence() -> None:
     ):
         with pytest.raises(ParameterError, match=why):
             compile_spanning(TEST, replace(spanning, streams=streams), bindings)
+
+
+def test_the_links_of_a_socket_are_lint_clean_and_no_output_depends_on_an_input_within_a_cycle(tmp_path: Path) -> None:
+    """So they are a block of the simulator: what stands in for it is a register."""
+    unit, source = LinkUnit(TEST), tmp_path / "links.v"
+    source.write_text(whole(blocks(unit, "links").values()))
+    yosys.run(
+        f"read_verilog {source}; hierarchy -top links; proc; flatten; opt_clean; "
+        "select -set from i:* i:clk %d %coe*; select -assert-none @from o:* %i",
+        what="a way through the links",
+    )
+    wide = replace(TEST, rows=3, link=LinkParams(channels=3, packet=8, window=16), rdn=replace(TEST.rdn, flows=16))
+    assert complaints(LinkUnit(wide), "links") == ""
 
 
 def test_buffers_of_two_sockets_that_wait_for_each_other_are_refused() -> None:

@@ -1,6 +1,6 @@
 """A decoder layer over sockets: random weights, caches and rows, on any machine, and what must come out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,11 +117,18 @@ def result(device: Device, layout: Layout, case: Case) -> Array:
     return bits.reshape(-1, layout.output.width)[: case.shape.rows, : case.shape.hidden]
 
 
-def run_split(device: NodeDevice, layout: Layout, case: Case, spanning: Spanning, program: int) -> Sequence[Array]:
-    """The result on every socket; ``program``: where the bitstreams go."""
+def load(device: NodeDevice, layout: Layout, case: Case, spanning: Spanning, program: int) -> Mapping[int, Loaded]:
+    """Every socket's part and its program into its memory, and the programs loaded; ``program``: where they go."""
     for s, socket in enumerate(device.sockets):
         fill(socket, layout, case, s, len(device.sockets))
-    programs: dict[int, Loaded] = device.store_program(spanning, program)
+    programs = device.store_program(spanning, program)
     device.load(programs)
+    return programs
+
+
+def launch(
+    device: NodeDevice, layout: Layout, case: Case, spanning: Spanning, programs: Mapping[int, Loaded]
+) -> list[Array]:
+    """The result on every socket."""
     device.launch(programs, {s: c.at(addresses_of(layout)) for s, c in spanning.sockets.items()})
     return [result(socket, layout, case) for socket in device.sockets]

@@ -1,7 +1,8 @@
 """One launch of a program, pass after pass."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -36,8 +37,16 @@ class Launch:
     """One program, pass after pass: what left every output, when every input took it, who was busy for how long."""
 
     def __init__(
-        self, params: RDUParams, program: Program, routes: Sequence[Route], timing: Timing, samples: int
+        self,
+        params: RDUParams,
+        program: Program,
+        routes: Sequence[Route],
+        timing: Timing,
+        samples: int,
+        sockets: Mapping[str, int] | None = None,
     ) -> None:
+        """``sockets``: of each unit, if there are several."""
+        self.sockets = sockets or dict.fromkeys(program.units, 0)
         self.params, self.program, self.timing, self.samples = params, program, timing, samples
         self.net = Network(params, program, routes, timing)
         self.tiers = (params.memory.hbm, params.memory.ddr)
@@ -101,10 +110,10 @@ class Launch:
         """Memory's answers to all that was asked: each tier serves all streams, each AGCU takes a beat a cycle."""
         tiers, ports = defaultdict(list), defaultdict(list)
         for stream in self.streams:
-            tiers[stream.tier].append(stream)
+            tiers[self.sockets[stream.unit], stream.tier].append(stream)
             if not stream.store:
                 ports[stream.unit].append(stream)
-        for tier, streams in tiers.items():
+        for (_, tier), streams in tiers.items():
             sizes = self.tiers[tier]
             if self.queued:
                 _together(streams, [s.requests for s in streams], [interval(sizes) * s.cost for s in streams])
@@ -115,17 +124,21 @@ class Launch:
             _together(streams, [s.answers for s in streams], [1.0] * len(streams))
 
     def _memory_busy(self) -> None:
-        for tier, name in enumerate(("HBM", "DDR")):
-            beats = sum(s.count * s.cost for s in self.streams if s.tier == tier)
-            self.busy[name] = beats * interval(self.tiers[tier])
+        many = len(set(self.sockets.values())) > 1
+        for socket, (tier, name) in product(sorted(set(self.sockets.values())), enumerate(("HBM", "DDR"))):
+            mine = [s for s in self.streams if (self.sockets[s.unit], s.tier) == (socket, tier)]
+            label = f"{name} of socket {socket}" if many else name
+            self.busy[label] = sum(s.count * s.cost for s in mine) * interval(self.tiers[tier])
         for unit in {s.unit for s in self.loads}:
             self.busy[f"loads of {unit}"] = sum(s.count for s in self.loads if s.unit == unit)
 
     def ideal(self, macs: int) -> float:
         """See :class:`Prediction`."""
-        moved = [sum(s.footprint for s in self.streams if s.tier == tier) for tier in range(len(self.tiers))]
-        memory = (beats * interval(sizes) for beats, sizes in zip(moved, self.tiers, strict=True))
-        pcus = len(floorplan(self.params).of(Kind.PCU))
+        moved: dict[tuple[int, int], int] = defaultdict(int)
+        for s in self.streams:
+            moved[self.sockets[s.unit], s.tier] += s.footprint
+        memory = [beats * interval(self.tiers[tier]) for (_, tier), beats in moved.items()] or [0.0]
+        pcus = len(floorplan(self.params).of(Kind.PCU)) * max(1, len(set(self.sockets.values())))
         return max(*memory, macs / (pcus * self.params.lanes * self.params.pcu.stages))
 
 

@@ -2,15 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from coe_mapping.bandwidth.timing import Timing
-from coe_mapping.curves import Curve, Times, merged
+from coe_mapping.curves import Curve, Times, merged, pace
 from coe_mapping.program import Port, Program
 from coe_mapping.routing import Route
 from hdl.params import RDUParams
 from hdl.rdn.config import Fabric
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A link between sockets: cycles a vector, and from the first that leaves to the first that arrives."""
+
+    interval: float
+    latency: float
 
 
 class Network:
@@ -26,6 +35,7 @@ class Network:
         self.cycles = _ways(params, routes)
         links = round(timing.reach * (params.rows + params.columns * params.tiles))
         self.average = 2 * max(0, links + 1)
+        self.crossings: dict[tuple[tuple[Fabric, Port], tuple[Fabric, Port]], Crossing] = {}
         self.sent: dict[tuple[Fabric, Port], Curve] = {}
         self.taken: dict[tuple[Fabric, Port], Curve] = {}
 
@@ -33,11 +43,19 @@ class Network:
         """When beats reach an input; None if nothing is known to come."""
         sink = fabric, port
         curves = [
-            self.sent[source].later(self.cycles.get((source, sink), self.average))
+            self._crossed(source, sink, self.sent[source].later(self.cycles.get((source, sink), self.average)))
             for source in self.sources[sink]
             if source in self.sent
         ]
         return merged(curves) if curves else None
+
+    def _crossed(self, source: tuple[Fabric, Port], sink: tuple[Fabric, Port], curve: Curve) -> Curve:
+        """What arrives of a stream that goes over a link between sockets."""
+        way = self.crossings.get((source, sink))
+        if way is None:
+            return curve
+        times = pace(curve.times + way.latency, curve.beats * way.interval)
+        return Curve(curve.count, curve.beats, times)
 
     def room(self, fabric: Fabric, port: Port, beats: Times, ahead: float) -> Times:
         """When an output may send these beats, no more than ``ahead`` before the slowest input takes them."""

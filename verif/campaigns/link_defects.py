@@ -3,6 +3,8 @@
 from verif.defects import Defect
 
 LINK, RING = "tests/test_link.py::", "tests/test_link_ring.py::"
+NODE = "tests/test_node.py::"
+CROSS = NODE + "test_streams_cross_both_ways_and_stay_beside_their_source_whatever_the_wires_do"
 RANDOM = LINK + "test_every_vector_comes_once_in_order_and_unharmed"
 PROOFS = "tests/test_link_proofs.py::test_no_place_is_lost_or_used_twice_and_no_packet_taken_for_another"
 
@@ -181,5 +183,40 @@ DEFECTS = [
         "with m.If(self.refused.reason == Refusal.NONE):",
         "with m.If(first.reason != Refusal.NONE):",
         RING + "test_vectors_of_another_program_are_refused_and_reported_and_hold_up_nothing",
+    ),
+    Defect(
+        "a stream enters the mesh as another flow",
+        "hdl/link/mesh_port.py",
+        "flit.flow.eq(vector.flow)",
+        "flit.flow.eq(vector.flow ^ 1)",
+        CROSS + "[0]",
+    ),
+    Defect(
+        "a vector leaves the mesh without the credit going back",
+        "hdl/link/mesh_port.py",
+        "self.i.credit.eq(arbiter.grant)",
+        "self.i.credit.eq(arbiter.grant & ~entry.valid)",
+        CROSS + "[0]",
+    ),
+    Defect(
+        "what comes for a socket that runs nothing is refused",
+        "hdl/link/crossing.py",
+        "with m.Elif(config.running):\n                    m.d.comb += refused.reason.eq(Refusal.PROGRAM)",
+        "with m.Else():\n                    m.d.comb += refused.reason.eq(Refusal.PROGRAM)",
+        NODE + "test_a_socket_that_starts_late_gets_all_that_was_sent_before",
+    ),
+    Defect(
+        "a socket that stops leaves its links as they are",
+        "hdl/link/unit.py",
+        "Mux(self.clear, -1, Mux(running, 0, Cat(faults)))",
+        "Mux(running, 0, Cat(faults))",
+        NODE + "test_a_dead_link_ends_in_an_error_in_bounded_time_and_the_next_program_runs",
+    ),
+    Defect(
+        "a link that is given up stops nothing",
+        "hdl/link/unit.py",
+        "self.lost.valid.eq(running & Cat(faults).any() & ~self.clear)",
+        "self.lost.valid.eq(0)",
+        NODE + "test_a_dead_link_ends_in_an_error_in_bounded_time_and_the_next_program_runs",
     ),
 ]
