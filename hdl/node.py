@@ -27,18 +27,21 @@ class Node(wiring.Component):
     """
 
     def __init__(
-        self, params: RDUParams, gated: bool = False, wire: Callable[[LinkSizes], wiring.Component] = Wire
+        self,
+        params: RDUParams,
+        gated: bool = False,
+        fast: bool = False,
+        wire: Callable[[LinkSizes], wiring.Component] = Wire,
     ) -> None:
-        """``gated``: units that have nothing to do are not clocked. ``wire``: what a way consists of, with ``i`` and
-        ``o``.
+        """``gated``, ``fast``: of its sockets. ``wire``: what a way consists of, with ``i`` and ``o``.
 
         Raises:
             ParameterError: one socket, links that do not fit, or more or fewer than a ring has.
         """
         links = params.link.links
         require(links == ring.LINKS, f"{params.name}: a socket in a ring has {ring.LINKS} links and not {links}")
-        self.params, self.gated = params, gated
-        self.sockets: list[Any] = [Socket(params, gated, linked=True) for _ in range(params.sockets)]
+        self.params = params
+        self.sockets: list[Any] = [Socket(params, gated, fast, linked=True) for _ in range(params.sockets)]
         self.ends = ring.joined(params.sockets)
         self.wires: list[Any] = [wire(link_sizes(params)) for _ in self.ends]
         tiers = {

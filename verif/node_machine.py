@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 from coe_mapping.node import links_status, refusal
 from golden_model.launch import Error
 from hdl.arith.lfsr_params import WIDTH
-from hdl.clock_gate import CELL
 from hdl.link.config import link_sizes
 from hdl.params import RDUParams
-from verif.machine import BLOCKS, STALL_LIMIT, RTLMachine
-from verif.models import SOURCES
+from verif.machine import BLOCKS, STALL_LIMIT, RTLMachine, board_sources
 from verif.models.memory import JITTER_BITS
 from verif.models.node_board import NodeBoard, memory_prefix
 from verif.sim import Ports, SimulationError, compile_python
@@ -21,9 +19,12 @@ from verif.sim import Ports, SimulationError, compile_python
 NODE_BLOCKS = (*BLOCKS, "linkunit")
 
 
-def compiled_node(params: RDUParams) -> Ports:
-    """A board of a node under PyVerilator."""
-    return compile_python(NodeBoard(params), f"node_{params.name}", sources=(*SOURCES, CELL), blocks=NODE_BLOCKS)
+def compiled_node(params: RDUParams, *, fast: bool = False) -> Ports:
+    """A board of a node under PyVerilator; ``fast``: with arithmetic in C (:mod:`verif.fast`)."""
+    name = f"node_{params.name}{'_fast' if fast else ''}"
+    return compile_python(
+        NodeBoard(params, fast=fast), name, sources=board_sources(params, fast=fast), blocks=NODE_BLOCKS
+    )
 
 
 class SocketPorts:

@@ -24,11 +24,11 @@ class NodeBoard(wiring.Component):
 
     - ``rate``, ``load``, ``seed``: errors on all wires (:class:`~verif.models.noisy_wire.NoisyWire`); ``cut``: a bit
       each wire, in the order of :func:`hdl.link.ring.joined`. ``hits``: words harmed.
-    - ``gated``: units that have nothing to do are not clocked, which is faster.
+    - ``gated``, ``fast``: as of a :class:`~verif.models.board.Board`.
     """
 
-    def __init__(self, params: RDUParams, gated: bool = True) -> None:
-        self.params, self.gated = params, gated
+    def __init__(self, params: RDUParams, gated: bool = True, fast: bool = False) -> None:
+        self.params, self.gated, self.fast = params, gated, fast
         super().__init__(
             {
                 "axi": In(axi4_lite(ADDRESS_BITS)).array(params.sockets),
@@ -44,7 +44,7 @@ class NodeBoard(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.node = node = Node(self.params, self.gated, NoisyWire)
+        m.submodules.node = node = Node(self.params, self.gated, self.fast, NoisyWire)
         for s in range(self.params.sockets):
             m.submodules[f"memory_{s}"] = memory = MemoryModel(self.params, memory_prefix(s))
             connect(m, flipped(self.axi[s]), node.axi[s])
