@@ -1,5 +1,7 @@
 """``ARITH=fast`` held against the RTL: every vector unit in C beside as many units in RTL, on the same operands."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,7 @@ from hdl.arith.multiply_add import MultiplyAdd
 from hdl.arith.operations import ReduceOp
 from hdl.arith.special import SpecialFunction
 from hdl.arith.special_tables import Function
+from hdl.clock_gate import CELL
 from hdl.params import DEMO, PCUParams
 from hdl.pcu import fast
 from hdl.pcu.config import Operation
@@ -28,12 +31,16 @@ from hdl.pcu.simd import Lane, unit_codes
 from hdl.pcu.timing import operation_latency
 from verif import fast as models
 from verif import operands
+from verif.benches.pcu import EXAMPLES
 from verif.campaign import Part, Result, Shard
-from verif.sim import Model, compile_python
+from verif.sim import Model, SimulationError, compile_python, run_bench
 from verif.special_campaign import random_operands
 
 Words = NDArray[np.uint32]
 """One row a vector: its operands as the unit takes them, or its results."""
+
+PROGRAMS = 250
+"""Of a shard."""
 
 ENOUGH = 100_000_000
 """Operands that the campaign checks at least."""
@@ -243,6 +250,45 @@ def _shard(name: str, count: int, seed: int) -> Result:
     results = {"multiply_add": LANES * STAGES, "combine": LANES // 2}.get(name, LANES)
     checked, wrong = check.mismatches(DEMO.pcu, count // results, seed)
     return {"checked": checked, "mismatches": wrong}
+
+
+def programs(shards: int = 2) -> Part:
+    """Random programs on PCUs with arithmetic in C, against the golden model; the RTL's are in the PCU's campaign."""
+    pieces = [
+        Shard(f"{name}_{k}", partial(_programs, name, k)) for k in range(shards) for name in ("4x2", "8x4", "4x2_by_2")
+    ]
+    return Part("arith", "fast programs", pieces, lambda _: {}, _program_failures)
+
+
+def _programs(name: str, shard: int) -> Result:
+    """Programs that were run, and one mismatch if a counter-example was found, which is then printed."""
+    size, _, passes = name.partition("_by_")
+    lanes, stages = map(int, size.split("x"))
+    params = PCUParams(lanes=lanes, stages=stages, fifo_depth=4, passes=int(passes or 1))
+    sizes = {size: getattr(params, size) for size in ("lanes", "stages", "fifo_depth", "passes")}
+    count = os.environ.get(EXAMPLES)
+    os.environ[EXAMPLES] = str(PROGRAMS)
+    try:
+        run_bench(
+            "verif.benches.pcu",
+            name=f"fast_pcu_{name}",
+            parameters=sizes | {"fast": True},
+            sources=[CELL, *models.sources(params)],
+            test="any_legal_program",
+            seed=shard + 1,
+            timeout_s=3600,
+        )
+    except SimulationError as error:
+        print(error, file=sys.stderr)
+        return {"programs": 0, "mismatches": 1}
+    finally:
+        os.environ.pop(EXAMPLES) if count is None else os.environ.update({EXAMPLES: count})
+    return {"programs": PROGRAMS, "mismatches": 0}
+
+
+def _program_failures(results: Sequence[Result]) -> list[str]:
+    wrong = sum(r["mismatches"] for r in results)
+    return [f"a random program with ARITH=fast differs in {wrong:.0f} shards, see above"] if wrong else []
 
 
 def _figures(results: Sequence[Result]) -> dict[str, float]:

@@ -38,8 +38,10 @@ MEASURED = "OPENRDU_MEASURED"
 """Environment variable: file to which the measured utilisation is written, as JSON."""
 
 
-def design(lanes: int = 4, stages: int = 2, fifo_depth: int = 4, passes: int = 1) -> PCU:
-    return PCU(PCUParams(lanes=lanes, stages=stages, fifo_depth=fifo_depth, passes=passes))
+def design(lanes: int = 4, stages: int = 2, fifo_depth: int = 4, passes: int = 1, fast: bool = False) -> PCU:
+    """``fast``: behind gates and with arithmetic in C, as in a large simulation."""
+    params = PCUParams(lanes=lanes, stages=stages, fifo_depth=fifo_depth, passes=passes)
+    return PCU(params, gated=fast, fast=fast)
 
 
 @dataclass(frozen=True)

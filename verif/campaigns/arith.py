@@ -14,7 +14,15 @@ from verif.proofs import PROOFS
 def parts() -> list[Part]:
     """Everything ``make verify ONLY=arith`` does; what figures hang on first."""
     multiply_add, *others = arith_campaign.parts()
-    return [multiply_add, _defects(), _proofs(), special_campaign.part(), fast_campaign.part(), *others]
+    return [
+        multiply_add,
+        _defects(),
+        _proofs(),
+        special_campaign.part(),
+        fast_campaign.part(),
+        fast_campaign.programs(),
+        *others,
+    ]
 
 
 def _proofs() -> Part:
