@@ -166,8 +166,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "an INT8 wraps where it should saturate",
         "hdl/pcu/tail.py",
-        "Mux(to_byte, _saturated(integer.o), integer.o)",
-        "integer.o",
+        "Mux(to_byte, _saturated(whole[number]), whole[number])",
+        "whole[number]",
         DIRECTED,
     ),
     Defect(
