@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from coe_mapping.bandwidth.spanning import predict_spanning
 from coe_mapping.kernels.collectives import CollectiveKernel, all_gather_kernel, all_reduce_kernel, broadcast_kernel
 from coe_mapping.node import GoldenNode, NodeDevice, NodeMachine
 from coe_mapping.spanning import compile_spanning
@@ -96,3 +97,18 @@ def test_what_a_ring_cannot_hold_is_refused() -> None:
         all_reduce_kernel(TEST, 511)
     with pytest.raises(ParameterError, match="a chunk of 8192 vectors does not fit the 4096 bank rows"):
         all_reduce_kernel(FOUR, 4 * 8192)
+
+
+def test_the_bandwidth_model_is_within_five_percent_of_a_long_all_reduce(node: RTLNode) -> None:
+    """Both of its streams over a link share it. On RTL the host's commands come on top, some 350 cycles."""
+    kernel = all_reduce_kernel(TEST, 2048)
+    spanning = compile_spanning(TEST, kernel.program, kernel.bindings)
+    node.reset()
+    device = NodeDevice(node, SCRATCH)
+    programs = device.store_program(spanning, PROGRAM)
+    device.load(programs)
+    node.model.tick(8 * TEST.link.timeout)  # the links come up
+    before = node.sockets[0].now()
+    device.launch(programs, {s: c.at({"x": X, "y": Y}) for s, c in spanning.sockets.items()})
+    measured = node.sockets[0].now() - before - 350
+    assert predict_spanning(TEST, kernel.program).cycles == pytest.approx(measured, rel=0.05)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from coe_mapping.bandwidth.timing import Timing
-from coe_mapping.curves import Curve, Times, merged, pace
+from coe_mapping.curves import Curve, Times, merged, served
 from coe_mapping.program import Port, Program
 from coe_mapping.routing import Route
 from hdl.params import RDUParams
 from hdl.rdn.config import Fabric
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crossing:
-    """A link between sockets: cycles a vector, and from the first that leaves to the first that arrives."""
+    """A link between sockets, one way, which its streams share: cycles a vector, and from the first that leaves to the
+    first that arrives."""
 
     interval: float
     latency: float
@@ -54,8 +55,9 @@ class Network:
         way = self.crossings.get((source, sink))
         if way is None:
             return curve
-        times = pace(curve.times + way.latency, curve.beats * way.interval)
-        return Curve(curve.count, curve.beats, times)
+        lines = [s for (s, _), other in self.crossings.items() if other is way and s in self.sent]
+        others = [self.sent[s] for s in dict.fromkeys(lines) if s != source]
+        return served([curve, *others], [way.interval] * (1 + len(others)))[0].later(way.latency)
 
     def room(self, fabric: Fabric, port: Port, beats: Times, ahead: float) -> Times:
         """When an output may send these beats, no more than ``ahead`` before the slowest input takes them."""

@@ -23,15 +23,18 @@ def predict_spanning(
 ) -> Prediction:
     """What a launch takes on all sockets, all started at once; as :func:`coe_mapping.bandwidth.predict`.
 
-    A stream between sockets moves at the rate of a link in full packets, whatever else the link carries.
+    Streams from one socket to another share a link that moves full packets; what passes through a socket is not seen.
     """
     merged, sockets = _merged(spanning)
     launch = Launch(params, merged, (), timing or Timing(), samples, sockets)
     link = link_sizes(params)
-    way = Crossing(link.packet_words / params.link.packet, link.packet_words + params.link.latency + link.ANSWER)
+    interval, latency = link.packet_words / params.link.packet, link.packet_words + params.link.latency + link.ANSWER
+    ways: dict[tuple[int, int], Crossing] = {}
     for stream in merged.streams:
         for sink in stream.sinks:
-            if sockets[stream.source.unit] != sockets[sink.unit]:
+            here, there = sockets[stream.source.unit], sockets[sink.unit]
+            if here != there:
+                way = ways.setdefault((here, there), Crossing(interval, latency))
                 launch.net.crossings[(stream.fabric, stream.source), (stream.fabric, sink)] = way
     return launch.predict(passes)
 
