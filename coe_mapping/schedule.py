@@ -85,7 +85,7 @@ class Orchestrator:
 
     def forget(self) -> None:
         """Somebody else has launched programs on the device: what is resident is not known any more."""
-        self._resident = None
+        self._shadow = self._active = None
 
     def software(self, schedule: Sequence[Launch], done: Done | None = None) -> None:
         """Every command from the host.

@@ -239,9 +239,13 @@ def test_an_expert_cannot_write_to_the_memory_of_another(small: CompositionDevic
 def test_a_shape_that_takes_over_the_machine_loads_its_program_whatever_it_had_resident(
     small: CompositionDevice,
 ) -> None:
+    """After it was forgotten nothing counts as held, neither in the shadow nor as what ran before."""
     (on_device,) = small.running.values()
     decode = on_device.compiled.decode
-    on_device.orchestrator.load(decode.programs.layer)
+    schedule, layers = on_device.schedule(decode, embed=0), decode.programs.layers
+    fresh = on_device.orchestrator.lower(schedule, ahead=layers)
+    assert [Opcode(words[0] & 0xFF) for words in fresh[0]].count(Opcode.LOAD) == 2
+    held = on_device.orchestrator.lower(schedule, ahead=layers)
+    assert Opcode.LOAD not in [Opcode(words[0] & 0xFF) for words in held[0]]
     on_device.orchestrator.forget()
-    commands, _ = on_device.orchestrator.lower(on_device.schedule(decode, embed=0))
-    assert Opcode(commands[0][0] & 0xFF) is Opcode.LOAD
+    assert on_device.orchestrator.lower(schedule, ahead=layers) == fresh
