@@ -9,6 +9,7 @@ router that picks an expert for each, experts copied from DDR to HBM while other
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -38,6 +39,7 @@ from verif import figures, measure
 from verif.experts_on_board import Ran, on_board
 from verif.machine import BLOCKS, board_name, board_sources
 from verif.sim import SimulationError, run_bench
+from verif.sim.blocks import THREADS
 from verif.sim.model import waves_wanted
 from verif.sim.tools import build_root
 from verif.sources import ROOT
@@ -78,6 +80,8 @@ def main() -> int:
         cold = not build_root().exists()
         asked = asked_for(_options())
         check(asked.model, asked.prompts, asked.layers)
+        simulations = 2 if asked.experts else 1  # beside each other
+        os.environ.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // simulations)))
         seen = simulate(console, asked)
     except (ModelError, ParameterError, ToolError, SimulationError) as error:
         console.print(f"error: {error}", style="red", markup=False)

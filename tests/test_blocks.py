@@ -1,5 +1,6 @@
 """Blocks of a simulator: stepped once a cycle in place of their RTL, and nothing shows it."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hdl.verilog import blocks, whole
 from verif.machine import BLOCKS
 from verif.models.board import Board
 from verif.sim import Model, compile_python
-from verif.sim.blocks import named
+from verif.sim.blocks import THREADS, named
 
 WIDE = 100
 SIZES = TokenSizes(wires=2, locals_in=3, locals_out=3)
@@ -98,6 +99,14 @@ def both(component: Any, name: str, block: str) -> tuple[Model, Model]:
     return models[0], models[1]
 
 
+@pytest.fixture(params=["1", "3"])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of a simulation, when it begins."""
+    monkeypatch.setenv(THREADS, request.param)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("threads")
 def test_a_design_in_blocks_shows_in_every_cycle_what_it_shows_whole(rng: np.random.Generator) -> None:
     models = both(Ring, "ring", "mixer")
     for cycle in range(300):
@@ -110,6 +119,7 @@ def test_a_design_in_blocks_shows_in_every_cycle_what_it_shows_whole(rng: np.ran
     assert models[0]["seen"] != 0
 
 
+@pytest.mark.usefixtures("threads")
 def test_two_models_of_one_design_in_blocks_share_no_state() -> None:
     first, second = (compile_python(Ring(), "ring_in_blocks", sources=[CELL], blocks=["mixer"]) for _ in range(2))
     for model in (first, second):
@@ -120,6 +130,7 @@ def test_two_models_of_one_design_in_blocks_share_no_state() -> None:
     assert first["seen"] != second["seen"]
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_block_that_sleeps_shows_in_every_cycle_what_it_shows_whole(rng: np.random.Generator) -> None:
     models = both(Tokens, "tokens", "sleeping_token_switch")
     below = {
@@ -143,6 +154,22 @@ def test_a_block_that_sleeps_shows_in_every_cycle_what_it_shows_whole(rng: np.ra
             assert models[0][port] == models[1][port], f"{port} in cycle {cycle}"
         told += models[0]["local_out"] != 0
     assert told > 10, "hardly a token arrived: nothing was compared"
+
+
+def test_a_simulation_has_as_many_threads_as_it_was_given_and_ends_them(threads: str) -> None:
+    gc.collect()  # models of other tests
+    before = threading_count()
+    model = compile_python(Ring(), "ring_in_blocks", sources=[CELL], blocks=["mixer"])
+    model.tick()
+    assert threading_count() - before == int(threads) - 1
+    del model
+    gc.collect()
+    assert threading_count() == before
+
+
+def threading_count() -> int:
+    """Threads of this process, those of C++ too."""
+    return len(list(Path("/proc/self/task").iterdir()))
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
