@@ -20,7 +20,7 @@ from coe_mapping.spanning import compile_spanning
 from hdl.link.config import link_sizes
 from hdl.params import DEMO, TEST
 from verif.agreement import assert_equal
-from verif.node_machine import RTLNode
+from verif.node_machine import RTLNode, compiled_node
 from verif.split_layers import addresses_of, fill, launch, load, random_case, result
 
 PROGRAM, SCRATCH = 0x80000, 0xC0000
@@ -31,8 +31,8 @@ X, Y = 0x1000, 0x20000
 LAYER = LayerShape(
     hidden=512, heads=8, key_heads=4, head=64, inner=1536, epsilon=1e-5, rows=1, positions=64, batch=True
 )
-ONE = Shares(query=2, inner=2, down=4, stacked=False)
-TWO = Shares(output=2, inner=2, down=2, stacked=False)
+ONE = Shares(query=2, output=3, inner=2, down=4, stacked=False)
+TWO = Shares(query=2, output=2, inner=2, down=2)
 
 
 def all_reduces() -> None:
@@ -58,8 +58,9 @@ def all_reduces() -> None:
 
 
 def split() -> None:
-    """A decode step of one layer, on one socket of the node and over both; every bit compared."""
-    node, rng = RTLNode(DEMO), np.random.default_rng(1)
+    """A decode step of one layer, on one socket of the node and over both; every bit compared. Arithmetic is in C
+    (:mod:`verif.fast`)."""
+    node, rng = RTLNode(DEMO, compiled_node(DEMO, fast=True)), np.random.default_rng(1)
     case, scratch, program = random_case(DEMO, LAYER, rng), DEMO.memory.hbm.capacity - (1 << 16), 1 << 24
     device = NodeDevice(node, scratch)
     one = build_layer(Layout(DEMO, LAYER), ONE)

@@ -86,10 +86,14 @@ class Host(wiring.Component):
         connect(m, outside.unit, flipped(self.outside))
         for target, source, names in (
             (outside.bus, master.buses[0], ("select", "index", "all", "address", "write", "data")),
-            (outside, sequencer.links[0], ("commit", "start", "done", "clear")),
+            (outside, sequencer.links[0], ("commit", "start", "clear")),
         ):
             m.d.comb += [getattr(target, name).eq(getattr(source, name)) for name in names]
-        m.d.comb += [master.beside.eq(outside.bus.read_data), sequencer.lost.eq(outside.lost)]
+        m.d.comb += [
+            outside.done.eq(sequencer.state.running == 0),
+            master.beside.eq(outside.bus.read_data),
+            sequencer.lost.eq(outside.lost),
+        ]
 
     def _identify(self, m: Module, port: HostPort) -> None:
         """What machine this is: constants."""

@@ -30,6 +30,7 @@ class OutsideControl(wiring.Component):
     cycles.
 
     - ``bus``: of tile 0; ``read_data`` is to be joined with the tile's. ``unit``: the links.
+    - ``done``: level, no tile runs: units of any tile may still wait for other sockets when tile 0 is done.
     """
 
     def __init__(self, units: UnitMap) -> None:

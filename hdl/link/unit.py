@@ -22,7 +22,7 @@ class LinkUnit(wiring.Component):
 
     - ``mesh_in``, ``mesh_out``: of each channel, flits that leave the mesh and that enter it.
     - ``wires_out``, ``wires_in``: of each link.
-    - ``bus``, ``commit``: configuration. ``start``: pulse; from then until ``done``, a pulse, or ``clear`` the program
+    - ``bus``, ``commit``: configuration. ``start``: pulse; from then until ``done``, a level, or ``clear`` the program
       runs, and what comes for it is taken. What comes while none runs waits where its link ends, so that its credits
       stay there too: a socket that starts early waits for one that starts late.
     - ``clear``: pulse, forgets configuration, program and all that is under way, also on the links; the peers notice.
