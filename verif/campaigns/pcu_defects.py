@@ -91,7 +91,7 @@ DEFECTS: tuple[Defect, ...] = (
         "hdl/pcu/reduce.py",
         "root.index + queue.head.base",
         "root.index",
-        RANDOM,
+        DIRECTED,
     ),
     Defect(
         "reduced values leave in every iteration",

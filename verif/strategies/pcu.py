@@ -51,7 +51,8 @@ ROUNDS = (1, 1, 1, 2, 3)
 
 # what has the most values to cover is drawn more often than its share
 _DEPTHS = [*range(COUNTERS + 1), COUNTERS]
-_OPERATIONS = [*Operation, Operation.SELECT, Operation.SELECT]
+_OPERATIONS = [*Operation, *[Operation.SELECT] * 4]
+_REDUCTIONS = [*ReduceOp, ReduceOp.ARG_MAX, ReduceOp.ARG_MIN]
 _SOURCES = [*Source, Source.EXCHANGED, Source.EXCHANGED]
 _WORDS = st.sampled_from([0, word(1.0), word(-2.5), word(0.1), word(float("inf")), 1, 5, 0xFFFF_FFFF])
 
@@ -81,7 +82,9 @@ def programs(draw: Draw, params: PCUParams) -> PCUProgram:
         body = draw(_simd(params))
         vectors = st.builds(VectorIn, boundary, st.booleans())
         vector_in = tuple(draw(vectors | maybe(vectors)) for _ in range(REGISTERS))
-    sources = [s for s in ScalarSource if s is not ScalarSource.INDEX or (isinstance(body, Simd) and body.reduce)]
+    reduces = isinstance(body, Simd) and body.reduce is not None
+    indices = [ScalarSource.INDEX] * 3 if reduces else []  # nothing else shows them
+    sources = [*(source for source in ScalarSource if source is not ScalarSource.INDEX), *indices]
     tail = draw(_tails(systolic))
     stochastic = tail.conversion is Conversion.BF16_STOCHASTIC
     return PCUProgram(
@@ -144,7 +147,7 @@ def _simd(draw: Draw, params: PCUParams) -> Simd:
     shared = maybe(st.integers(0, SHARED - 1))
     written = [stage.into for stage in stages]
     seen = st.sampled_from([*range(REGISTERS), *written, *written])  # what no output shows cannot be wrong
-    reduce = draw(maybe(st.builds(Reduce, st.sampled_from(ReduceOp), seen, st.booleans(), shared)))
+    reduce = draw(maybe(st.builds(Reduce, st.sampled_from(_REDUCTIONS), seen, st.booleans(), shared)))
     return Simd(stages, reduce, draw(seen))
 
 
@@ -213,6 +216,8 @@ def _beats(rng: np.random.Generator, beats: int, lanes: int, wide: bool, simple:
         # integers too: small ones are subnormals as floats
         whole = rng.integers(0, 1 << 32, count) >> rng.integers(0, 32, count)
         bits = np.where(rng.integers(0, 4, count) == 0, whole, bits)
+    if not simple and rng.integers(0, 2):  # a few values only, so that some are equal
+        bits = rng.choice(bits[:4], count)
     return np.asarray(bits).astype("<u4" if wide else "<u2").view("<u2").reshape(-1, lanes)
 
 
