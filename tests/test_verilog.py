@@ -141,15 +141,15 @@ def test_the_sidecar_of_a_socket_tells_its_hierarchy(core: Path) -> None:
         below = blocks[block]["instantiates"].items()
         return (blocks[block]["component"] == kind) + sum(count * total(other, kind) for other, count in below)
 
-    nodes = NANO.rows * NANO.columns
-    assert {kind: total(sidecar["top"], kind) for kind in ("Socket", "Tile", "Node", "PCU", "PMU", "AGCU")} == {
+    stations = NANO.rows * NANO.columns
+    assert {kind: total(sidecar["top"], kind) for kind in ("Socket", "Tile", "Station", "PCU", "PMU", "AGCU")} == {
         "Socket": 1,
         "Tile": 1,
-        "Node": nodes,
-        "PCU": nodes,
-        "PMU": nodes,
-        "AGCU": nodes,
+        "Station": stations,
+        "PCU": stations,
+        "PMU": stations,
+        "AGCU": stations,
     }
-    assert total(sidecar["top"], "Cell") == nodes * NANO.pcu.lanes * NANO.pcu.stages
+    assert total(sidecar["top"], "Cell") == stations * NANO.pcu.lanes * NANO.pcu.stages
     (pcu,) = (entry for entry in blocks.values() if entry["component"] == "PCU")
     assert pcu["parameters"]["params"]["lanes"] == NANO.pcu.lanes
