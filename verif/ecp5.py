@@ -2,8 +2,8 @@
 
 The component stands between registers, so no pad and no pin placement is in its clock; these registers are in the
 timing, not in the area. There are two ways to stand there. A small one (:class:`Registered`) has ports that float
-(nextpnr's ``--out-of-context``). Then no clock network is used either: the clock is routed like any other signal, which
-with ten thousand registers does not end. A large one (:class:`Scanned`) stands between two chains of registers with a
+(nextpnr's ``--out-of-context``). Then no clock network is used either, and the routing of ten thousand
+registers was not seen to end. A large one (:class:`Scanned`) stands between two chains of registers with a
 pad at either end, clock and reset on their own networks. A component that the device has no room for is synthesised
 only.
 """
