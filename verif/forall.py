@@ -39,7 +39,7 @@ QUICK = "OPENRDU_NO_SHRINK"
 
 RUN = 10
 """Examples that Hypothesis draws afresh. Of those after them it makes five in six from an earlier one by repeating
-parts of it: cheap where an example is cheap, but here each is simulated, and 200 programs were some 40 different ones."""
+parts of it: here, where each is simulated, 200 programs were some 40 different ones."""
 
 
 class CounterexampleError(AssertionError):
