@@ -98,4 +98,5 @@ def test_a_defect_whose_text_is_not_there_exactly_once_is_out_of_date(source: st
 def test_every_planted_defect_applies_to_the_sources_as_they_are(defect: Defect) -> None:
     source = (ROOT / defect.file).read_text()
     assert planted(defect, source) != source
-    assert (ROOT / defect.test.partition("::")[0]).is_file()
+    file, _, test = defect.test.partition("::")
+    assert f"def {test.partition('[')[0]}(" in (ROOT / file).read_text()

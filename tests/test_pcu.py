@@ -27,6 +27,7 @@ DIRECTED = {
     "a_token_leaves_with_the_last_vector_of_its_tile",
     "a_token_beyond_the_counter_is_lost_and_counted",
     "every_cycle_lost_is_counted_under_its_cause",
+    "a_cycle_lost_to_two_causes_is_counted_under_the_first",
 }
 
 

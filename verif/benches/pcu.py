@@ -376,6 +376,27 @@ async def every_cycle_lost_is_counted_under_its_cause(dut: Any) -> None:
 
 
 @cocotb.test()
+async def a_cycle_lost_to_two_causes_is_counted_under_the_first(dut: Any) -> None:
+    bench = await PCUBench.start(dut)
+    program = kernels.of_everything(limit=0, token=False)
+    run = plan(bench.params, program, limited(random_supply(bench.params, np.random.default_rng(1)), 200))
+    late, counts = ("vector_in__1", "scalar_in__2"), []
+    for cycles in (150, 200):
+        await bench.bench.reset()
+        await bench.load(assemble(bench.params, program))
+        for port in late:
+            bench.bench.hold(port)
+        await bench.begin(run)
+        await bench.bench.step(cycles)
+        for port in late:
+            bench.bench.release(port)
+        await bench.complete(run)
+        counts.append(await bench.status())
+    lost = {name: counts[1][name] - counts[0][name] for name in STATUS if name.startswith("stall")}
+    assert {name: count for name, count in lost.items() if count} == {"stall_vector_in_1": 50}
+
+
+@cocotb.test()
 async def any_legal_program_does_what_the_golden_model_says(dut: Any) -> None:
     bench = await PCUBench.start(dut)
     examples = int(os.environ.get(EXAMPLES, "200"))

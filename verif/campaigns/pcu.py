@@ -24,7 +24,7 @@ from verif.sources import ROOT, fingerprint
 
 BENCH = "verif.benches.pcu"
 KERNELS = "right"  # the tests that compare with float64 too
-OTHERS = "one_vector|started_again|token|its_cause"
+OTHERS = "one_vector|started_again|token|its_cause|under_the_first"
 THROUGHPUT = "busy_every_cycle"
 RANDOM = "any_legal_program"
 PROGRAMS = 250  # a shard
