@@ -134,16 +134,17 @@ def test_one_stage_buffer_makes_writer_and_reader_take_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch", "speedup"), [(1, True, 2.2), (4, True, 1.9), (16, False, 1.4)], ids=["one", "batch", "prefill"]
+    ("rows", "batch", "speedup"), [(1, True, 2.27), (4, True, 1.98), (16, False, 1.45)], ids=["one", "batch", "prefill"]
 )
-def test_a_fused_layer_takes_half_the_time_of_its_operators_one_after_the_other(
+def test_how_much_faster_a_fused_layer_is_than_its_operators_one_after_the_other(
     rows: int, batch: bool, speedup: float
 ) -> None:
+    """Execution alone, without the loads and launches of either; a gain shows here as much as a loss."""
     shape = LayerShape(64, 4, 2, 16, 128, 1e-5, rows=rows, positions=32, batch=batch)
     kernels = unfused_layer(DEMO, shape)
     alone = sum(_cycles(kernel.program) for kernel in kernels)
     fused = predict(DEMO, decoder_layer(DEMO, shape).program)
-    assert speedup * fused.cycles < alone
+    assert alone / fused.cycles == pytest.approx(speedup, rel=0.02)
     assert fused.ideal > sum(kernel.units[Kind.PCU] > 0 for kernel in kernels)
 
 

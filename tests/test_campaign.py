@@ -1,38 +1,22 @@
 """A campaign resumes where it stopped, and a deliberate defect either applies exactly or is reported as out of date."""
 
+import importlib
+import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from verif import campaign
+from verif import campaign, campaigns
 from verif.campaign import Part, Result, Shard
-from verif.campaigns import (
-    agcu_defects,
-    arith_defects,
-    launch_defects,
-    link_defects,
-    memory_defects,
-    network_defects,
-    pcu_defects,
-    pmu_defects,
-)
 from verif.defects import Defect, planted
 from verif.sources import ROOT
 
-ALL_DEFECTS = [
+ALL_DEFECTS: list[Defect] = [
     defect
-    for lists in (
-        agcu_defects,
-        arith_defects,
-        launch_defects,
-        link_defects,
-        memory_defects,
-        network_defects,
-        pcu_defects,
-        pmu_defects,
-    )
-    for defect in lists.DEFECTS
+    for module in pkgutil.iter_modules(campaigns.__path__)
+    if module.name.endswith("_defects")
+    for defect in importlib.import_module(f"{campaigns.__name__}.{module.name}").DEFECTS
 ]
 
 
